@@ -1,1 +1,31 @@
-//! lakehunt
+//! Threat hunts as SQL over Parquet sign-in lakes, with KQL's answer to the row.
+//!
+//! One direction of flow; `pipeline` is the only module that knows all stages:
+//!
+//! ```text
+//! Args -> Job + Settings -> windows -> partitions -> files -> chunks of windows
+//!      -> `raw` -> view -> SQL with bound parameters -> rows, window by window
+//!      -> hits.parquet, then the run record -> RunReport
+//! ```
+
+mod engine;
+mod error;
+mod functions;
+mod job;
+mod lake;
+mod pipeline;
+mod report;
+mod settings;
+mod sink;
+mod timespan;
+mod window;
+
+pub use error::{Error, ErrorKind, Result};
+pub use job::Job;
+pub use lake::{Layout, Partition, Resolution};
+pub use pipeline::{Observer, Survey, WindowPlan, run};
+pub use report::{Outcome, RunReport, WindowReport};
+pub use settings::{DEFAULT_MEMORY_LIMIT, Settings};
+pub use sink::RunRecord;
+pub use timespan::Timespan;
+pub use window::{Scope, Span, Window, WindowSize, parse_instant};

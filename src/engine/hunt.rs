@@ -1,0 +1,141 @@
+//! A hunt as a plan: view and SQL over `raw`, checked, ordered, ready to run or to be shown.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::TableReference;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{LogicalPlan, SortExpr};
+use datafusion::physical_plan::joins::NestedLoopJoinExec;
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::prelude::{DataFrame, SessionContext, ident};
+
+use super::bind::Bindings;
+use super::contract::{self, WINDOW_START};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
+use crate::lake::RawTable;
+
+/// A hunt with its parameters bound, over the rows of one table.
+pub(crate) struct Hunt {
+    context: SessionContext,
+    plan: LogicalPlan,
+    schema: SchemaRef,
+}
+
+impl Hunt {
+    /// Plans `job` over `raw`.
+    ///
+    /// # Errors
+    /// `InvalidJob` when the SQL does not fit: an unknown column or function, a type, or the contract of its columns.
+    pub(crate) async fn plan(context: SessionContext, job: &Job, bindings: &Bindings, raw: RawTable) -> Result<Self> {
+        let table = TableReference::bare(job.source().table.as_str());
+        let register = |name: TableReference, provider| context.register_table(name, provider).map_err(engine_error);
+        match job.view_sql() {
+            None => {
+                register(table, Arc::new(raw))?;
+            }
+            Some(view) => {
+                register(TableReference::bare("raw"), Arc::new(raw))?;
+                let state = context.state();
+                let plan = bindings.plan(&state, view).await.map_err(|e| sql_error(e, view.path()))?;
+                register(table, DataFrame::new(state, plan).into_view())?;
+            }
+        }
+        let state = context.state();
+        let sql = job.hunt_sql();
+        let plan = bindings.plan(&state, sql).await.map_err(|e| sql_error(e, sql.path()))?;
+        let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
+        contract::check(job, &schema)?;
+
+        // Rows come out window by window, and in one order whatever the threads did.
+        let first = std::iter::once(WINDOW_START).chain(job.output().sort.iter().map(String::as_str));
+        let rest = schema.fields().iter().map(|field| field.name().as_str());
+        let mut order: Vec<SortExpr> = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        for name in first.chain(rest) {
+            if !seen.contains(&name) {
+                seen.push(name);
+                order.push(ident(name).sort(true, true));
+            }
+        }
+        let plan = DataFrame::new(state, plan).sort(order).map_err(engine_error)?.into_unoptimized_plan();
+        Ok(Self { context, plan, schema })
+    }
+
+    /// The columns of the hunt's SELECT.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The rows, ordered by window.
+    pub(crate) async fn run(&self) -> Result<SendableRecordBatchStream> {
+        let plan = self.physical().await?;
+        execute_stream(plan, self.context.task_ctx()).map_err(engine_error)
+    }
+
+    /// The logical plan after optimization, as text.
+    pub(crate) fn logical_text(&self) -> Result<String> {
+        let plan = self.context.state().optimize(&self.plan).map_err(engine_error)?;
+        Ok(plan.display_indent().to_string())
+    }
+
+    /// The physical plan as text.
+    pub(crate) async fn physical_text(&self) -> Result<String> {
+        Ok(displayable(self.physical().await?.as_ref()).indent(false).to_string())
+    }
+
+    async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = self.context.state().create_physical_plan(&self.plan).await.map_err(engine_error)?;
+        refuse_nested_loops(plan.as_ref())?;
+        Ok(plan)
+    }
+}
+
+/// A nested-loop join compares all rows with all rows, and under a memory limit the engine's is wrong (it panics or
+/// loses rows).
+fn refuse_nested_loops(plan: &dyn ExecutionPlan) -> Result<()> {
+    if plan.is::<NestedLoopJoinExec>() {
+        return Err(Error::new(
+            ErrorKind::InvalidJob,
+            "the hunt joins without an equality between both sides; add one, such as the same user",
+        ));
+    }
+    plan.children().into_iter().try_for_each(|child| refuse_nested_loops(child.as_ref()))
+}
+
+fn sql_error(error: DataFusionError, file: &std::path::Path) -> Error {
+    Error::new(ErrorKind::InvalidJob, "the SQL does not fit the source")
+        .with("file", file.display())
+        .caused_by(error.strip_backtrace())
+}
+
+/// An error of the engine with the kind that it means.
+pub(crate) fn engine_error(error: DataFusionError) -> Error {
+    use datafusion::arrow::error::ArrowError;
+    let (kind, message) = match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => (
+            ErrorKind::ResourcesExhausted,
+            "the hunt needs more memory than it may use; raise --memory-limit or choose smaller windows",
+        ),
+        DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..) => {
+            (ErrorKind::CorruptFile, "data of the lake cannot be decoded")
+        }
+        DataFusionError::ObjectStore(e) => match e.as_ref() {
+            object_store::Error::NotFound { .. } => {
+                (ErrorKind::CorruptFile, "a file vanished after it was listed; run again")
+            }
+            _ => (ErrorKind::Unreachable, "the source cannot be read"),
+        },
+        DataFusionError::External(e) => match e.downcast_ref::<Error>() {
+            Some(ours) => (ours.kind(), "the source cannot be read"),
+            None if e.downcast_ref::<ArrowError>().is_some() => {
+                (ErrorKind::CorruptFile, "data of the lake cannot be decoded")
+            }
+            None => (ErrorKind::Engine, "the engine failed"),
+        },
+        _ => (ErrorKind::Engine, "the engine failed"),
+    };
+    Error::new(kind, message).caused_by(error)
+}

@@ -1,0 +1,11 @@
+//! The engine: a DataFusion session for one run, a hunt's SQL with its parameters bound, and its stream of rows.
+
+mod bind;
+mod contract;
+mod hunt;
+mod session;
+
+pub(crate) use bind::Bindings;
+pub(crate) use contract::{OVER_LIMIT, WINDOW_START, WRITTEN};
+pub(crate) use hunt::{Hunt, engine_error};
+pub(crate) use session::{Limits, context};

@@ -1,0 +1,50 @@
+//! The session: memory, threads and how SQL is read.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::functions;
+
+/// What the engine may use.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Threads that evaluate the hunt.
+    pub(crate) threads: NonZeroUsize,
+    /// Bytes that joins, aggregations and sorts may hold together; what is over it spills or fails.
+    pub(crate) memory: usize,
+}
+
+/// A session for one run.
+pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(limits.threads.get())
+        .with_information_schema(false)
+        // KQL compares names as they are written; so do hunts, and no name needs quotes.
+        .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
+        .set_str("datafusion.execution.time_zone", "UTC")
+        // Rows are pruned by row group beforehand; a filter inside the decoder costs more than it saves where most
+        // rows of a group pass.
+        .set_bool("datafusion.execution.parquet.pushdown_filters", false);
+    config.options_mut().catalog.create_default_catalog_and_schema = true;
+    // Names the consumers that hold most when memory runs out.
+    let largest = NonZeroUsize::MIN.saturating_add(2);
+    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(limits.memory), largest);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
+        .build_arc()
+        .map_err(|e| Error::new(ErrorKind::Engine, "the engine cannot be set up").caused_by(e))?;
+    let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    let context = SessionContext::new_with_state(state);
+    for function in functions::all() {
+        context.register_udf(function);
+    }
+    Ok(context)
+}

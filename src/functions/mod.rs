@@ -1,0 +1,14 @@
+//! The functions that hunts have beside DataFusion's own, one file each.
+
+mod equals_ignore_case;
+mod followed_within;
+
+use datafusion::logical_expr::ScalarUDF;
+
+use equals_ignore_case::EqualsIgnoreCase;
+use followed_within::FollowedWithin;
+
+/// All functions of this crate, for registering with a session.
+pub(crate) fn all() -> Vec<ScalarUDF> {
+    vec![ScalarUDF::from(FollowedWithin::new()), ScalarUDF::from(EqualsIgnoreCase::new())]
+}

@@ -1,0 +1,128 @@
+//! Finds a job file, reads it and what it names.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::manifest::Manifest;
+use super::parameter::Value;
+use super::sql::HuntSql;
+use super::{Job, RUN_PARAMETERS};
+use crate::error::{Error, ErrorKind, Result, suggestion};
+
+/// The job file that `name` means: a path, or a slug looked up in `$LAKEHUNT_HOME/jobs`, then in `jobs` of the current
+/// folder and of each one above it.
+pub(super) fn locate(name: &str) -> Result<PathBuf> {
+    let path = Path::new(name);
+    let typed_as_path = path.components().count() > 1 || path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    if typed_as_path {
+        return Ok(path.to_owned());
+    }
+    let home = std::env::var_os("LAKEHUNT_HOME").map(PathBuf::from);
+    let current = std::env::current_dir().unwrap_or_default();
+    let mut slugs = Vec::new();
+    for root in home.iter().map(PathBuf::as_path).chain(current.ancestors()) {
+        let folder = root.join("jobs");
+        for ending in ["yaml", "yml"] {
+            let candidate = folder.join(name).with_extension(ending);
+            if candidate.is_file() {
+                return Ok(candidate);
+            }
+        }
+        if let Ok(entries) = std::fs::read_dir(&folder) {
+            slugs.extend(
+                entries
+                    .filter_map(|entry| Some(entry.ok()?.path()))
+                    .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
+                    .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())),
+            );
+        }
+    }
+    slugs.sort();
+    slugs.dedup();
+    let known = if slugs.is_empty() {
+        "; there is no folder `jobs` here or above, so give the path of a job file or set LAKEHUNT_HOME".to_owned()
+    } else {
+        suggestion(name, slugs.iter().map(String::as_str))
+    };
+    Err(Error::new(ErrorKind::InvalidJob, format!("there is no job `{name}`{known}")))
+}
+
+pub(super) fn load(path: &Path) -> Result<Job> {
+    let text = read(path)?;
+    let manifest: Manifest = serde_saphyr::from_str(&text).map_err(|e| {
+        let text = e.to_string();
+        Error::new(ErrorKind::InvalidJob, format!("the job file is not valid: {}", with_suggestion(&text)))
+            .with("file", path.display())
+    })?;
+    let invalid = |message: String| Error::new(ErrorKind::InvalidJob, message).with("file", path.display());
+
+    let slug = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .filter(|stem| stem.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)))
+        .ok_or_else(|| invalid("name the file with letters, digits, `-`, `_` and `.` only; it names the output".into()))?
+        .to_owned();
+    for (key, value) in [("id", &manifest.id), ("name", &manifest.name), ("version", &manifest.version)] {
+        if value.trim().is_empty() {
+            return Err(invalid(format!("`{key}` is empty")));
+        }
+    }
+
+    let mut parameters = BTreeMap::new();
+    for (name, spec) in &manifest.parameters {
+        if RUN_PARAMETERS.contains(&name.as_str()) {
+            return Err(invalid(format!("parameter `{name}` has the name of one that every run gives; rename it")));
+        }
+        let value = Value::from_literal(spec.kind, spec.default.clone())
+            .map_err(|e| invalid(format!("the default of parameter `{name}` is not valid")).caused_by(e))?;
+        parameters.insert(name.clone(), value);
+    }
+
+    let source = &manifest.source;
+    match source.columns.get(&source.time) {
+        Some(column) if column.kind == super::ColumnType::Datetime => {}
+        Some(_) => return Err(invalid(format!("source.time names `{}`, which is no datetime column", source.time))),
+        None => {
+            let known = suggestion(&source.time, source.columns.keys().map(String::as_str));
+            return Err(invalid(format!("source.time names `{}`, which is no column of the source{known}", source.time)));
+        }
+    }
+    if source.table == "raw" {
+        return Err(invalid("source.table is `raw`, the name of the lake's own rows; choose another".into()));
+    }
+
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let sql = HuntSql::load(&folder.join(&manifest.sql)).map_err(|e| e.with("job", path.display()))?;
+    let view = source.view.as_ref().map(|view| HuntSql::load(&folder.join(view))).transpose();
+    let view = view.map_err(|e| e.with("job", path.display()))?;
+    let known: Vec<&str> = RUN_PARAMETERS.into_iter().chain(parameters.keys().map(String::as_str)).collect();
+    for sql in std::iter::once(&sql).chain(&view) {
+        sql.check_parameters(&known)?;
+    }
+
+    let job = Job { slug, path: path.to_owned(), manifest, sql, view, parameters };
+    job.lookback()?;
+    Ok(job)
+}
+
+pub(super) fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| {
+        Error::new(ErrorKind::InvalidJob, "the file cannot be read").with("file", path.display()).caused_by(e)
+    })
+}
+
+/// serde names an unknown key and all known ones; this adds which of them was probably meant.
+fn with_suggestion(message: &str) -> String {
+    let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let Some(start) = message.find("unknown ") else {
+        return message.to_owned();
+    };
+    let words = quoted(&message[start..]);
+    match words.split_first() {
+        Some((unknown, known)) => match crate::error::nearest(unknown, known.iter().map(String::as_str)) {
+            Some(near) => format!("{message}\n  did you mean `{near}`?"),
+            None => message.to_owned(),
+        },
+        None => message.to_owned(),
+    }
+}

@@ -1,0 +1,210 @@
+//! The job file as it is written: serde types, nothing else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::parameter::{Literal, ParameterType};
+use crate::window::Scope;
+
+/// The whole file. Keys in camel case are Sentinel's own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) version: String,
+    #[serde(default)]
+    pub(super) description: String,
+    #[serde(default)]
+    pub(super) severity: Severity,
+    #[serde(default)]
+    pub(super) tactics: Vec<String>,
+    #[serde(default, rename = "relevantTechniques")]
+    pub(super) relevant_techniques: Vec<String>,
+    #[serde(default, rename = "entityMappings")]
+    pub(super) entity_mappings: Vec<EntityMapping>,
+    pub(super) sql: String,
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, ParameterSpec>,
+    pub(super) source: SourceSpec,
+    #[serde(default)]
+    pub(super) window: WindowSpec,
+    #[serde(default)]
+    pub(super) output: OutputSpec,
+    #[serde(default)]
+    pub(super) run: RunSpec,
+    /// Sentinel's keys that a lake job has no use for; they may stay.
+    #[serde(default, rename = "requiredDataConnectors")]
+    _required_data_connectors: IgnoredAny,
+    #[serde(default, rename = "metadata")]
+    _metadata: IgnoredAny,
+    #[serde(default, rename = "tags")]
+    _tags: IgnoredAny,
+}
+
+/// How much a hit matters, in Sentinel's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[allow(missing_docs)]
+pub enum Severity {
+    Informational,
+    Low,
+    #[default]
+    Medium,
+    High,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// An entity that a hit names.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct EntityMapping {
+    /// Sentinel's entity type, for example `Account`.
+    pub entity_type: String,
+    /// Its identifiers.
+    pub field_mappings: Vec<FieldMapping>,
+}
+
+/// One identifier of an entity.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FieldMapping {
+    /// The identifier, for example `FullName`.
+    pub identifier: String,
+    /// The output column that holds it.
+    pub column_name: String,
+}
+
+/// A parameter as the job file declares it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParameterSpec {
+    #[serde(rename = "type")]
+    pub(super) kind: ParameterType,
+    pub(super) default: Literal,
+    pub(super) description: Option<String>,
+}
+
+/// The lake's shape.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSpec {
+    /// The root of the lake; `--source` overrides it.
+    pub url: Option<String>,
+    /// The name under which the hunt's SQL reads it.
+    pub table: String,
+    /// The SELECT from `raw` to that table, a path relative to the job file.
+    pub view: Option<String>,
+    /// How folders follow from time; `--layout` overrides it.
+    #[serde(default = "flat")]
+    pub layout: String,
+    /// Partitions read before and after those of a window, for rows that lie in a neighbour's.
+    #[serde(default)]
+    pub slack: u32,
+    /// The columns of `raw`.
+    pub columns: BTreeMap<String, ColumnSpec>,
+    /// Which of them is the time that windows and pruning go by.
+    pub time: String,
+}
+
+fn flat() -> String {
+    "flat".to_owned()
+}
+
+/// A column of `raw`.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnSpec {
+    /// Its type, in KQL's words.
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    /// Names that it may have in a file, matched without regard to case; the first one found is read. Its own name
+    /// when empty.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// The unit of times that are stored as whole numbers since 1970.
+    #[serde(default)]
+    pub epoch: EpochUnit,
+}
+
+/// The type of a column, in KQL's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColumnType {
+    /// A UTC instant.
+    Datetime,
+    /// Text; numbers are read as their shortest decimal form.
+    String,
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Datetime => "datetime",
+            Self::String => "string",
+        })
+    }
+}
+
+/// The unit of a time that is stored as a whole number since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum EpochUnit {
+    S,
+    #[default]
+    Ms,
+    Us,
+    Ns,
+}
+
+/// The windows.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WindowSpec {
+    /// The first instant, as `--from`.
+    pub from: Option<String>,
+    /// The first instant after the last window, as `--to`.
+    pub to: Option<String>,
+    /// The length of a window, or `all`; `--window` overrides it.
+    pub size: String,
+    /// What a window sees of the time before it; `--scope` overrides it.
+    pub scope: Scope,
+    /// How far before a window its rows are read: a timespan parameter's name or a time span.
+    pub lookback: String,
+}
+
+impl Default for WindowSpec {
+    fn default() -> Self {
+        Self { from: None, to: None, size: "1d".to_owned(), scope: Scope::default(), lookback: "0s".to_owned() }
+    }
+}
+
+/// The hit table.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputSpec {
+    /// The root of the output; `--output` overrides it.
+    pub url: Option<String>,
+    /// Columns that rows are ordered by, before the remaining ones as they stand.
+    pub sort: Vec<String>,
+    /// Columns that make up the key of the distribution, for the list of keys over the limit.
+    pub key: Vec<String>,
+}
+
+/// Limits of the process.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunSpec {
+    /// Threads; `--threads` overrides it.
+    pub threads: Option<usize>,
+    /// Memory for the engine, for example `512MiB`; `--memory-limit` overrides it.
+    pub memory_limit: Option<String>,
+}

@@ -1,0 +1,156 @@
+//! What a file's footer tells before any of its data is read: schema, rows, and the times of each row group.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::parquet::arrow::parquet_to_arrow_schema;
+use datafusion::parquet::basic::Type as PhysicalType;
+use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
+use datafusion::parquet::file::statistics::Statistics;
+
+use super::columns::{Columns, Resolution};
+use super::listing::LakeFile;
+use super::store::Root;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Footers are small; one request for the last bytes usually brings the whole of one.
+const FOOTER_HINT: usize = 64 * 1024;
+
+/// A file and what its footer tells.
+#[derive(Debug, Clone)]
+pub(crate) struct FileFacts {
+    pub(crate) file: LakeFile,
+    pub(crate) metadata: Arc<ParquetMetaData>,
+    /// What to ask the Parquet reader for.
+    pub(crate) reading_schema: SchemaRef,
+    /// Where each column of `raw` is found, by position in the file's schema.
+    pub(crate) found: Vec<Option<usize>>,
+    /// The resolution of its times; `None` when it has no time column.
+    pub(crate) resolution: Option<Resolution>,
+    pub(crate) row_groups: Vec<RowGroupFacts>,
+}
+
+/// A row group as far as its footer tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowGroupFacts {
+    pub(crate) rows: u64,
+    /// Compressed and decoded sizes of the columns that the job reads.
+    pub(crate) bytes: u64,
+    pub(crate) decoded_bytes: u64,
+    /// The earliest and the latest time, in nanoseconds, both inclusive; `None` when the footer does not tell.
+    pub(crate) times: Option<(i64, i64)>,
+}
+
+impl RowGroupFacts {
+    /// Whether a row of it can have a time in `[from, to)` (nanoseconds).
+    pub(crate) fn may_hold(&self, from: i64, to: i64) -> bool {
+        self.times.is_none_or(|(earliest, latest)| earliest < to && latest >= from)
+    }
+}
+
+impl FileFacts {
+    /// Reads the footer of `file`; it is kept for the scan.
+    ///
+    /// # Errors
+    /// When the footer cannot be read (`CorruptFile`, or `Unreachable` when the store is to blame), or when a column
+    /// cannot be of the job's type (`SchemaMismatch`).
+    pub(crate) async fn read(
+        root: &Root,
+        file: LakeFile,
+        columns: &Columns,
+    ) -> Result<Self> {
+        let name = root.name(&file.meta.location);
+        let metadata = DFParquetMetadata::new(root.store.as_ref(), &file.meta)
+            .with_metadata_size_hint(Some(FOOTER_HINT))
+            .with_page_index_policy(Some(PageIndexPolicy::Skip))
+            .fetch_metadata()
+            .await
+            .map_err(|e| footer_error(e, &name))?;
+        Self::from_metadata(file, metadata, columns).map_err(|e| e.with("file", &name))
+    }
+
+    fn from_metadata(file: LakeFile, metadata: Arc<ParquetMetaData>, columns: &Columns) -> Result<Self> {
+        let descriptor = metadata.file_metadata().schema_descr();
+        let schema = parquet_to_arrow_schema(descriptor, metadata.file_metadata().key_value_metadata())
+            .map_err(|e| Error::new(ErrorKind::CorruptFile, "the file's schema cannot be read").caused_by(e))?;
+        let reading_schema = columns.reading_schema(&schema)?;
+
+        let mut found = Vec::with_capacity(columns.len());
+        for column in 0..columns.len() {
+            let index = columns.find(column, &schema)?;
+            if let Some(index) = index {
+                columns.conversion(column, reading_schema.field(index).data_type()).map_err(|e| {
+                    e.with("stored as", schema.field(index).name())
+                })?;
+            }
+            found.push(index);
+        }
+        let time = found[columns.time()];
+        let resolution = time.map(|index| columns.resolution(schema.field(index).data_type()));
+
+        // Leaf columns of the file under each column of the job: roots are counted, leaves are stored.
+        let leaves_of = |root: usize| (0..descriptor.num_columns()).filter(move |leaf| descriptor.get_column_root_idx(*leaf) == root);
+        let leaves: Vec<usize> = found.iter().flatten().flat_map(|root| leaves_of(*root)).collect();
+        let time_leaf = time.and_then(|root| leaves_of(root).next());
+        let row_groups = metadata
+            .row_groups()
+            .iter()
+            .map(|group| RowGroupFacts {
+                rows: u64::try_from(group.num_rows()).unwrap_or_default(),
+                bytes: leaves.iter().map(|leaf| size(group.column(*leaf).compressed_size())).sum(),
+                decoded_bytes: leaves.iter().map(|leaf| size(group.column(*leaf).uncompressed_size())).sum(),
+                times: time_leaf.zip(resolution).and_then(|(leaf, resolution)| times(group, leaf, resolution)),
+            })
+            .collect();
+        Ok(Self { file, metadata, reading_schema, found, resolution, row_groups })
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.row_groups.iter().map(|group| group.rows).sum()
+    }
+
+    /// The earliest and the latest time of the file, where every row group tells.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        let mut groups = self.row_groups.iter().filter(|group| group.rows > 0);
+        let first = groups.next()?.times?;
+        groups.try_fold(first, |(low, high), group| {
+            let (earliest, latest) = group.times?;
+            Some((low.min(earliest), high.max(latest)))
+        })
+    }
+}
+
+fn size(bytes: i64) -> u64 {
+    u64::try_from(bytes).unwrap_or_default()
+}
+
+/// The least and the greatest time of a row group in nanoseconds. INT96 and text have no order that statistics keep.
+fn times(group: &RowGroupMetaData, leaf: usize, resolution: Resolution) -> Option<(i64, i64)> {
+    let column = group.column(leaf);
+    if column.column_type() != PhysicalType::INT64 || resolution == Resolution::Text {
+        return None;
+    }
+    match column.statistics()? {
+        Statistics::Int64(statistics) => {
+            let nanos = |n: &i64| n.saturating_mul(resolution.nanos());
+            let (min, max) = (nanos(statistics.min_opt()?), nanos(statistics.max_opt()?));
+            // A writer that got them wrong must not lose rows.
+            (min <= max).then_some((min, max))
+        }
+        _ => None,
+    }
+}
+
+fn footer_error(error: datafusion::error::DataFusionError, file: &str) -> Error {
+    let (kind, message) = match error.find_root() {
+        datafusion::error::DataFusionError::ObjectStore(store) => match store.as_ref() {
+            object_store::Error::NotFound { .. } => {
+                (ErrorKind::CorruptFile, "the file vanished after it was listed; run again")
+            }
+            _ => (ErrorKind::Unreachable, "the file cannot be fetched"),
+        },
+        _ => (ErrorKind::CorruptFile, "the file is no whole Parquet file; write it again or move it away"),
+    };
+    Error::new(kind, message).with("file", file).caused_by(error)
+}

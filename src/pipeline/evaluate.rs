@@ -1,0 +1,71 @@
+//! Evaluates neighbouring windows in one pass over their rows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+
+use super::inputs::Inputs;
+use crate::engine::{self, Bindings, Hunt, Limits, engine_error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
+use crate::lake::{Notices, RawTable};
+use crate::settings::Settings;
+use crate::sink::{HitSchema, WindowRows, WindowWriter, stretches};
+use crate::window::{Window, nanos};
+
+/// What evaluating some windows gave.
+pub(super) struct Evaluated {
+    /// In the order of the windows.
+    pub(super) rows: Vec<WindowRows>,
+    pub(super) notices: Arc<Notices>,
+}
+
+/// Evaluates `windows` (neighbours in time) over `inputs`. Nothing is written.
+pub(super) async fn evaluate(
+    job: &Job,
+    settings: &Settings,
+    inputs: &Inputs,
+    windows: &[&Window],
+    files: &[usize],
+) -> Result<Evaluated> {
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
+        return Err(Error::new(ErrorKind::Engine, "there are no windows to evaluate"));
+    };
+    let notices = Arc::new(Notices::default());
+    let context = engine::context(Limits { threads: settings.threads, memory: settings.memory_limit })?;
+    let lookback = job.lookback()?;
+    let (from, _) = first.read_range(settings.scope, lookback);
+    let raw = RawTable::new(
+        inputs.root().clone(),
+        Arc::clone(inputs.columns()),
+        inputs.facts(files),
+        (nanos(from), nanos(last.end())),
+        Arc::clone(&notices),
+    );
+    let bindings = Bindings::new(job, first, last, settings.scope, lookback);
+    let hunt = Hunt::plan(context, job, &bindings, raw).await?;
+    let schema = HitSchema::new(job, hunt.schema())?;
+
+    let mut writers =
+        windows.iter().map(|_| WindowWriter::new(&schema)).collect::<Result<Vec<_>>>()?;
+    let position: HashMap<i64, usize> =
+        windows.iter().enumerate().map(|(index, window)| (nanos(window.start()), index)).collect();
+    let mut stream = hunt.run().await?;
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(engine_error)?;
+        for (start, from, rows) in stretches(&schema.window_starts(&batch)?) {
+            let Some(index) = position.get(&start) else {
+                return Err(Error::new(
+                    ErrorKind::InvalidJob,
+                    "the SELECT gives a window_start that is none of the run's windows; take date_bin($window_size, <time>, $range_start) of a time inside the range",
+                )
+                .with("file", job.hunt_sql().path().display())
+                .with("window_start", chrono::DateTime::from_timestamp_nanos(start)));
+            };
+            writers[*index].write(&batch.slice(from, rows))?;
+        }
+    }
+    let rows = writers.into_iter().map(WindowWriter::finish).collect::<Result<Vec<_>>>()?;
+    Ok(Evaluated { rows, notices })
+}

@@ -1,0 +1,172 @@
+//! The files that some windows need, with what their footers tell, and which of them cannot be read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+
+use super::survey::Survey;
+use crate::engine::{self, Limits, engine_error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::{Columns, FileFacts, Notices, RawTable, Resolution, Root};
+use crate::settings::Settings;
+use crate::window::nanos;
+
+/// Footers fetched at once.
+const CONCURRENT_FOOTERS: usize = 16;
+
+/// Files by their position in the survey.
+pub(super) struct Inputs {
+    root: Root,
+    columns: Arc<Columns>,
+    facts: BTreeMap<usize, Result<Arc<FileFacts>>>,
+}
+
+/// What some files hold for one range of time.
+pub(super) struct Extent {
+    pub(super) rows: u64,
+    /// Compressed bytes of the job's columns.
+    pub(super) bytes: u64,
+    /// Their size after decoding, as far as footers tell.
+    pub(super) decoded_bytes: u64,
+    /// The coarsest unit of their times.
+    pub(super) resolution: Option<Resolution>,
+}
+
+impl Inputs {
+    /// Reads the footers of `files`.
+    pub(super) async fn read(survey: &Survey, columns: Columns, files: impl IntoIterator<Item = usize>) -> Self {
+        let columns = Arc::new(columns);
+        let facts = futures::stream::iter(files)
+            .map(|index| {
+                let (file, columns) = (survey.files[index].clone(), Arc::clone(&columns));
+                async move {
+                    let facts = FileFacts::read(&survey.root, file, &columns).await;
+                    if let Err(error) = &facts {
+                        tracing::debug!(%error, "a footer cannot be used");
+                    }
+                    (index, facts.map(Arc::new))
+                }
+            })
+            .buffer_unordered(CONCURRENT_FOOTERS)
+            .collect()
+            .await;
+        Self { root: survey.root.clone(), columns, facts }
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    pub(super) fn columns(&self) -> &Arc<Columns> {
+        &self.columns
+    }
+
+    /// The readable ones of `files`.
+    pub(super) fn facts(&self, files: &[usize]) -> Vec<Arc<FileFacts>> {
+        files.iter().filter_map(|index| self.facts.get(index)?.as_ref().ok().map(Arc::clone)).collect()
+    }
+
+    /// Why a window that needs `files` cannot be evaluated, if so.
+    pub(super) fn check(&self, files: &[usize]) -> Result<()> {
+        for index in files {
+            if let Some(Err(error)) = self.facts.get(index) {
+                return Err(error.clone());
+            }
+        }
+        let time = self.columns.time();
+        let facts = self.facts(files);
+        if !facts.is_empty() && facts.iter().all(|facts| facts.found[time].is_none()) {
+            return Err(Error::new(
+                ErrorKind::SchemaMismatch,
+                format!(
+                    "no file has a time column; looked for {}: name it with --time-column or in source.columns",
+                    self.columns.names(time).join(", ")
+                ),
+            )
+            .with("column", self.columns.name(time))
+            .with("file", self.root.name(&facts[0].file.meta.location)));
+        }
+        Ok(())
+    }
+
+    /// What `files` hold for times in the half-open range.
+    pub(super) fn extent(&self, files: &[usize], (from, to): (i64, i64)) -> Extent {
+        let mut extent = Extent { rows: 0, bytes: 0, decoded_bytes: 0, resolution: None };
+        for facts in self.facts(files) {
+            let groups = facts.row_groups.iter().filter(|group| group.rows > 0 && group.may_hold(from, to));
+            let mut read = false;
+            for group in groups {
+                extent.rows += group.rows;
+                extent.bytes += group.bytes;
+                extent.decoded_bytes += group.decoded_bytes;
+                read = true;
+            }
+            if read {
+                extent.resolution = extent.resolution.max(facts.resolution);
+            }
+        }
+        extent
+    }
+
+    /// What a reader of the hits should know of `files`: columns that are nowhere, files without a time, rows outside
+    /// their partition.
+    pub(super) fn warnings(&self, files: &[usize], slack: u32) -> Vec<String> {
+        let facts = self.facts(files);
+        let mut lines = Vec::new();
+        for column in (0..self.columns.len()).filter(|column| *column != self.columns.time()) {
+            if !facts.is_empty() && facts.iter().all(|facts| facts.found[column].is_none()) {
+                lines.push(format!(
+                    "no file has the column {}; it is read as empty (looked for {})",
+                    self.columns.name(column),
+                    self.columns.names(column).join(", ")
+                ));
+            }
+        }
+        for facts in &facts {
+            let name = self.root.name(&facts.file.meta.location);
+            if facts.found[self.columns.time()].is_none() && facts.rows() > 0 {
+                lines.push(format!("{name} has no time column; its rows match nothing"));
+            }
+            if let (Some(partition), Some((earliest, latest))) = (&facts.file.partition, facts.times())
+                && (earliest < nanos(partition.start) || latest >= nanos(partition.end))
+                && slack == 0
+            {
+                lines.push(format!(
+                    "{name} holds times from {} to {}, outside its partition; with slack 0 a neighbouring window does not see them (set source.slack or --slack)",
+                    chrono::DateTime::from_timestamp_nanos(earliest),
+                    chrono::DateTime::from_timestamp_nanos(latest),
+                ));
+            }
+        }
+        lines
+    }
+
+    /// Decodes the rows of each of `files` that can lie in the range, and remembers those that cannot be decoded.
+    /// Gives whether there is one.
+    pub(super) async fn verify(&mut self, settings: &Settings, files: &[usize], range: (i64, i64)) -> Result<bool> {
+        let mut found = false;
+        for index in files {
+            let Some(Ok(facts)) = self.facts.get(index) else { continue };
+            let name = self.root.name(&facts.file.meta.location);
+            if let Err(error) = self.decode(settings, Arc::clone(facts), range).await {
+                tracing::debug!(file = name, %error, "a file cannot be decoded");
+                self.facts.insert(*index, Err(error.with("file", name)));
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn decode(&self, settings: &Settings, facts: Arc<FileFacts>, range: (i64, i64)) -> Result<()> {
+        let context = engine::context(Limits { threads: settings.threads, memory: settings.memory_limit })?;
+        let notices = Arc::new(Notices::default());
+        let raw = RawTable::new(self.root.clone(), Arc::clone(&self.columns), vec![facts], range, notices);
+        let rows = context.read_table(Arc::new(raw)).map_err(engine_error)?;
+        let mut stream = rows.execute_stream().await.map_err(engine_error)?;
+        while let Some(batch) = stream.next().await {
+            batch.map_err(engine_error)?;
+        }
+        Ok(())
+    }
+}

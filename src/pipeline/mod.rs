@@ -1,0 +1,305 @@
+//! The run: the only module that knows all stages.
+//!
+//! ```text
+//! survey -> what is to do -> footers -> chunks -> evaluate -> commit, window by window -> report
+//! ```
+
+mod evaluate;
+mod inputs;
+mod survey;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+pub use survey::{Survey, WindowPlan};
+
+use crate::engine::Bindings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
+use crate::lake::Columns;
+use crate::report::{Outcome, RunReport, WindowReport};
+use crate::settings::Settings;
+use crate::sink::{Input, JobOfRecord, RunRecord, Table, WindowOfRecord, WindowRows};
+use crate::timespan::Timespan;
+use crate::window::{Window, chunks, nanos};
+use evaluate::evaluate;
+use inputs::Inputs;
+
+/// Rows take about this many times the memory that their decoded pages do, once they stand in a join's table.
+const MEMORY_PER_DECODED_BYTE: u64 = 8;
+
+/// Told of what a run does, as it does it.
+pub trait Observer: Sync {
+    /// The lake was listed.
+    fn surveyed(&self, survey: &Survey) {
+        let _ = survey;
+    }
+
+    /// A window is done with, in whatever way.
+    fn window(&self, report: &WindowReport) {
+        let _ = report;
+    }
+}
+
+/// Watches nothing.
+impl Observer for () {}
+
+/// Evaluates `job` for every window of `settings` that is to do, and commits each.
+///
+/// A window that fails does not keep the others from being committed; see [`RunReport::exit_code`].
+///
+/// # Errors
+/// When nothing could be done at all: the job, the settings, the source or the output as a whole.
+pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Result<RunReport> {
+    let began = Instant::now();
+    let survey = Survey::new(job, settings).await?;
+    observer.surveyed(&survey);
+    refuse_output_in_source(settings)?;
+    let table = Table::create(&settings.output, job.slug())?;
+    table.check_size(settings.window).await?;
+
+    let run = Run {
+        job,
+        settings,
+        observer,
+        table,
+        lookback: job.lookback()?,
+        fingerprint: job.fingerprint(settings.window, settings.scope, settings.slack),
+        began: (settings.clock)(),
+        reports: BTreeMap::new(),
+        warnings: survey.warnings(),
+        survey: &survey,
+    };
+    let mut report = run.windows().await?;
+    report.elapsed = began.elapsed();
+    Ok(report)
+}
+
+/// A flat lake that holds its own output would read its hits as sign-ins.
+fn refuse_output_in_source(settings: &Settings) -> Result<()> {
+    let folder = |location: &str| crate::lake::local_path(location).ok().flatten().and_then(|path| path.canonicalize().ok());
+    match (folder(&settings.source), folder(&settings.output)) {
+        (Some(source), Some(output)) if settings.layout.is_flat() && output.starts_with(&source) => Err(Error::new(
+            ErrorKind::Usage,
+            "the output lies inside the source, whose layout is flat: its hits would be read as rows; choose another --output",
+        )
+        .with("url", &settings.output)),
+        _ => Ok(()),
+    }
+}
+
+struct Run<'a> {
+    job: &'a Job,
+    settings: &'a Settings,
+    observer: &'a dyn Observer,
+    table: Table,
+    lookback: Timespan,
+    fingerprint: String,
+    began: DateTime<Utc>,
+    /// By position of the window.
+    reports: BTreeMap<usize, WindowReport>,
+    warnings: Vec<String>,
+    survey: &'a Survey,
+}
+
+impl<'a> Run<'a> {
+    async fn windows(mut self) -> Result<RunReport> {
+        let mut todo = Vec::new();
+        for (index, plan) in self.survey.windows.iter().enumerate() {
+            if !plan.has_source {
+                self.report(index, Outcome::WithoutSource, 0, 0);
+            } else if let Some(outcome) = self.up_to_date(plan).await? {
+                self.report(index, outcome, 0, 0);
+            } else {
+                todo.push(index);
+            }
+        }
+        if !todo.is_empty() {
+            self.table.claim(self.settings.window).await?;
+        }
+
+        let needed: BTreeSet<usize> =
+            todo.iter().flat_map(|index| &self.survey.windows[*index].files).copied().collect();
+        let mut columns = Columns::new(self.job.source());
+        if let Some(name) = &self.settings.time_column {
+            columns = columns.with_time_column(name);
+        }
+        let mut inputs = Inputs::read(self.survey, columns, needed.iter().copied()).await;
+        let all: Vec<usize> = needed.into_iter().collect();
+        self.warnings.extend(inputs.warnings(&all, self.settings.slack));
+
+        let mut queue: VecDeque<Vec<usize>> = self.chunks(&inputs, todo).into();
+        while let Some(chunk) = queue.pop_front() {
+            let Some(error) = self.chunk(&mut inputs, &chunk).await? else { continue };
+            // Which window is to blame? Those that need a file that cannot be decoded; else try smaller chunks.
+            let files = self.files(&chunk);
+            let damaged = matches!(error.kind(), ErrorKind::CorruptFile | ErrorKind::SchemaMismatch)
+                && inputs.verify(self.settings, &files, self.range(&chunk)).await?;
+            if damaged {
+                for rest in self.chunks(&inputs, chunk).into_iter().rev() {
+                    queue.push_front(rest);
+                }
+            } else if chunk.len() > 1 && error.kind() != ErrorKind::Unreachable {
+                tracing::debug!(%error, windows = chunk.len(), "trying the windows of a chunk in two halves");
+                let (left, right) = chunk.split_at(chunk.len() / 2);
+                queue.push_front(right.to_vec());
+                queue.push_front(left.to_vec());
+            } else {
+                for index in chunk {
+                    self.fail(index, error.clone());
+                }
+            }
+        }
+        let resolution = inputs.extent(&all, (i64::MIN, i64::MAX)).resolution;
+        Ok(RunReport {
+            job: self.job.slug().to_owned(),
+            windows: self.reports.into_values().collect(),
+            resolution,
+            warnings: self.warnings,
+            elapsed: std::time::Duration::ZERO,
+        })
+    }
+
+    /// What a done window's record says, if the window need not be evaluated again: the same job over the same files.
+    async fn up_to_date(&self, plan: &WindowPlan) -> Result<Option<Outcome>> {
+        if self.settings.force {
+            return Ok(None);
+        }
+        let Some(record) = self.table.record(plan.window.label()).await? else { return Ok(None) };
+        let same = record.job.fingerprint == self.fingerprint && record.inputs == self.inputs_of(plan);
+        Ok(same.then_some(Outcome::UpToDate { hits: record.hits }))
+    }
+
+    fn inputs_of(&self, plan: &WindowPlan) -> Vec<Input> {
+        plan.files.iter().map(|index| Input::from(&self.survey.files[*index].meta)).collect()
+    }
+
+    /// Fails the windows that cannot be evaluated and groups the others.
+    fn chunks(&mut self, inputs: &Inputs, windows: Vec<usize>) -> Vec<Vec<usize>> {
+        let survey: &'a Survey = self.survey;
+        let mut ready = Vec::new();
+        for index in windows {
+            match inputs.check(&survey.windows[index].files) {
+                Ok(()) => ready.push(index),
+                Err(error) => self.fail(index, error),
+            }
+        }
+        let budget = self.settings.memory_limit as u64 / MEMORY_PER_DECODED_BYTE;
+        let cost = |index: &usize| inputs.extent(&survey.windows[*index].files, self.range(&[*index])).decoded_bytes;
+        chunks(ready, |index| &survey.windows[*index].window, cost, budget)
+    }
+
+    /// Evaluates and commits the windows of a chunk. An error of the evaluation is given back as a value: nothing of the
+    /// chunk is committed then.
+    async fn chunk(&mut self, inputs: &mut Inputs, chunk: &[usize]) -> Result<Option<Error>> {
+        let survey = self.survey;
+        let windows: Vec<&Window> = chunk.iter().map(|index| &survey.windows[*index].window).collect();
+        let files = self.files(chunk);
+        tracing::debug!(windows = windows.len(), files = files.len(), "evaluating a chunk");
+        let evaluated = match evaluate(self.job, self.settings, inputs, &windows, &files).await {
+            Ok(evaluated) => evaluated,
+            // The job does not fit, whichever window it is.
+            Err(error) if error.kind() == ErrorKind::InvalidJob => return Err(error),
+            Err(error) => return Ok(Some(error)),
+        };
+        if let Some(text) = evaluated.notices.unreadable_time() {
+            self.warnings.push(format!("the time column holds text that is no time, such as `{text}`; such rows match nothing"));
+        }
+        for (index, rows) in chunk.iter().zip(evaluated.rows) {
+            self.commit(inputs, *index, rows).await;
+        }
+        Ok(None)
+    }
+
+    async fn commit(&mut self, inputs: &Inputs, index: usize, rows: WindowRows) {
+        let plan = &self.survey.windows[index];
+        let extent = inputs.extent(&plan.files, self.range(&[index]));
+        let window = &plan.window;
+        let bindings = Bindings::new(self.job, window, window, self.settings.scope, self.lookback);
+        let record = RunRecord {
+            version: crate::sink::VERSION,
+            job: JobOfRecord {
+                slug: self.job.slug().to_owned(),
+                id: self.job.id().to_owned(),
+                version: self.job.version().to_owned(),
+                fingerprint: self.fingerprint.clone(),
+            },
+            window: WindowOfRecord {
+                label: window.label().to_owned(),
+                start: window.start(),
+                end: window.end(),
+                size: self.settings.window.to_string(),
+                scope: self.settings.scope.to_string(),
+            },
+            parameters: bindings.shown().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            source: inputs.root().display.clone(),
+            layout: self.settings.layout.to_string(),
+            inputs: self.inputs_of(plan),
+            rows_read: extent.rows,
+            bytes_read: extent.bytes,
+            time_unit: extent.resolution.map(|unit| unit.to_string()),
+            hits: rows.hits,
+            kql_rows: rows.kql_rows,
+            over_limit: rows.over_limit,
+            warnings: plan.missing.iter().map(|p| format!("partition {} does not exist", p.path)).collect(),
+            started_at: self.began,
+            finished_at: (self.settings.clock)(),
+            versions: versions(),
+        };
+        match self.table.commit(rows.file, &record).await {
+            Ok(()) => {
+                let outcome = Outcome::Done {
+                    hits: record.hits,
+                    kql_rows: record.kql_rows,
+                    over_limit: record.over_limit.len() as u64,
+                    file: self.table.hits_name(window.label()),
+                };
+                self.report(index, outcome, extent.rows, extent.bytes);
+            }
+            Err(error) => self.fail(index, error),
+        }
+    }
+
+    fn fail(&mut self, index: usize, error: Error) {
+        self.report(index, Outcome::Failed(Arc::new(error)), 0, 0);
+    }
+
+    fn report(&mut self, index: usize, outcome: Outcome, rows_read: u64, bytes_read: u64) {
+        let window = &self.survey.windows[index].window;
+        let report = WindowReport {
+            label: window.label().to_owned(),
+            start: window.start(),
+            end: window.end(),
+            rows_read,
+            bytes_read,
+            outcome,
+        };
+        self.observer.window(&report);
+        self.reports.insert(index, report);
+    }
+
+    /// The files of some windows, each once.
+    fn files(&self, windows: &[usize]) -> Vec<usize> {
+        let files: BTreeSet<usize> =
+            windows.iter().flat_map(|index| &self.survey.windows[*index].files).copied().collect();
+        files.into_iter().collect()
+    }
+
+    /// The times that the rows of neighbouring windows have, in nanoseconds.
+    fn range(&self, windows: &[usize]) -> (i64, i64) {
+        let window = |index: Option<&usize>| index.map(|index| &self.survey.windows[*index].window);
+        let from = window(windows.first()).map_or(0, |first| nanos(first.read_range(self.settings.scope, self.lookback).0));
+        (from, window(windows.last()).map_or(0, |last| nanos(last.end())))
+    }
+}
+
+/// The programs that decide the rows.
+fn versions() -> BTreeMap<String, String> {
+    [("lakehunt", env!("CARGO_PKG_VERSION")), ("datafusion", datafusion::DATAFUSION_VERSION)]
+        .into_iter()
+        .map(|(name, version)| (name.to_owned(), version.to_owned()))
+        .collect()
+}

@@ -1,0 +1,125 @@
+//! What there is: the windows of a range, the partitions that they need, the files in them.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
+use crate::lake::{self, LakeFile, Partition, Root};
+use crate::settings::Settings;
+use crate::window::Window;
+
+/// A window and where its rows can lie.
+#[derive(Debug, Clone)]
+pub struct WindowPlan {
+    /// The window.
+    pub window: Window,
+    /// The files of its partitions, by position in [`Survey::files`].
+    pub(crate) files: Vec<usize>,
+    /// Partitions of its own range that do not exist.
+    pub missing: Vec<Partition>,
+    /// Whether any partition exists that can hold a row of its own range.
+    pub has_source: bool,
+}
+
+/// The windows of a run and the files that were listed for them. No file was opened.
+#[derive(Debug)]
+pub struct Survey {
+    /// The windows, in order.
+    pub windows: Vec<WindowPlan>,
+    pub(crate) root: Root,
+    pub(crate) files: Vec<LakeFile>,
+    missing: Vec<Partition>,
+}
+
+impl Survey {
+    /// Lists the partitions of the windows of `settings`, and nothing else of the lake.
+    ///
+    /// # Errors
+    /// `SourceMissing` when the lake does not exist or no window has any partition; `Unreachable` when it cannot be
+    /// listed.
+    pub async fn new(job: &Job, settings: &Settings) -> Result<Self> {
+        let windows = settings.span.windows(settings.window)?;
+        let root = lake::open(&settings.source)?;
+        let layout = &settings.layout;
+        let lookback = job.lookback()?;
+        let read_range = |window: &Window| window.read_range(settings.scope, lookback);
+
+        let (first, _) = windows.first().map_or((settings.span.from(), settings.span.to()), read_range);
+        let partitions = layout.partitions(first, settings.span.to(), settings.slack);
+        let files = lake::list(&root, layout, &partitions).await?;
+        let mut by_partition: BTreeMap<DateTime<Utc>, Vec<usize>> = BTreeMap::new();
+        for (index, file) in files.iter().enumerate() {
+            by_partition.entry(file.partition.as_ref().map_or(DateTime::UNIX_EPOCH, |p| p.start)).or_default().push(index);
+        }
+
+        let exists = |partition: &Partition| by_partition.contains_key(&partition.start);
+        let windows: Vec<WindowPlan> = windows
+            .into_iter()
+            .map(|window| {
+                if layout.is_flat() {
+                    let files: Vec<usize> = (0..files.len()).collect();
+                    return WindowPlan { has_source: !files.is_empty(), files, missing: Vec::new(), window };
+                }
+                let (from, to) = read_range(&window);
+                let files = layout
+                    .partitions(from, to, settings.slack)
+                    .iter()
+                    .filter_map(|partition| by_partition.get(&partition.start))
+                    .flatten()
+                    .copied()
+                    .collect();
+                // A neighbour within the slack can hold rows of this window, so it counts as its source.
+                let has_source = layout.partitions(window.start(), to, settings.slack).iter().any(exists);
+                let missing =
+                    layout.partitions(window.start(), to, 0).into_iter().filter(|partition| !exists(partition)).collect();
+                WindowPlan { window, files, missing, has_source }
+            })
+            .collect();
+        let missing = layout
+            .partitions(settings.span.from(), settings.span.to(), 0)
+            .into_iter()
+            .filter(|partition| !exists(partition))
+            .collect();
+
+        if !windows.iter().any(|plan| plan.has_source) {
+            return Err(Error::new(
+                ErrorKind::SourceMissing,
+                format!(
+                    "the lake has no data file for any window from {} to {}; check --source, --layout ({layout}) and the range",
+                    settings.span.from().format("%Y-%m-%dT%H:%MZ"),
+                    settings.span.to().format("%Y-%m-%dT%H:%MZ"),
+                ),
+            )
+            .with("url", &root.display));
+        }
+        Ok(Self { windows, root, files, missing })
+    }
+
+    /// The number and the total size of a window's files.
+    pub fn size(&self, plan: &WindowPlan) -> (usize, u64) {
+        (plan.files.len(), plan.files.iter().map(|index| self.files[*index].meta.size).sum())
+    }
+
+    /// The number and the total size of all files that were listed.
+    pub fn total(&self) -> (usize, u64) {
+        (self.files.len(), self.files.iter().map(|file| file.meta.size).sum())
+    }
+
+    /// A line for each stretch of partitions that do not exist.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut rest = self.missing.as_slice();
+        while let Some(first) = rest.first() {
+            let count = 1 + rest.windows(2).take_while(|pair| pair[0].end == pair[1].start).count();
+            let last = &rest[count - 1];
+            lines.push(match count {
+                1 => format!("partition {} does not exist", first.path),
+                _ => format!("partitions {} to {} do not exist ({count})", first.path, last.path),
+            });
+            rest = &rest[count..];
+        }
+        lines
+    }
+}

@@ -1,0 +1,125 @@
+//! For people: a few lines on a terminal.
+
+use std::fmt::Write as _;
+
+use super::{Outcome, RunReport};
+use crate::pipeline::Survey;
+
+/// Windows shown one by one; more are summed up.
+const MOST_LINES: usize = 40;
+
+/// What a run did. Writing to a string cannot fail, hence the ignored results.
+pub fn report_text(report: &RunReport) -> String {
+    let mut text = String::new();
+    let (mut done, mut kept, mut without, mut rows, mut bytes) = (0_u64, 0_u64, 0_u64, 0, 0);
+    let told = report.windows.iter().filter(|w| !matches!(w.outcome, Outcome::WithoutSource)).count();
+    for window in &report.windows {
+        rows += window.rows_read;
+        bytes += window.bytes_read;
+        let line = match &window.outcome {
+            Outcome::Done { hits, kql_rows, over_limit, .. } => {
+                done += 1;
+                let kql = kql_rows.map_or(String::new(), |rows| format!(", {rows} by KQL's innerunique"));
+                let over = if *over_limit > 0 { format!("; {} over the limit", plural(*over_limit, "key")) } else { String::new() };
+                (told <= MOST_LINES || *hits > 0).then(|| format!("{}{kql}{over}", plural(*hits, "hit")))
+            }
+            Outcome::UpToDate { hits } => {
+                kept += 1;
+                (told <= MOST_LINES).then(|| format!("{}, done before", plural(*hits, "hit")))
+            }
+            Outcome::WithoutSource => {
+                without += 1;
+                None
+            }
+            Outcome::Failed(error) => Some(format!("failed: {error}")),
+        };
+        if let Some(line) = line {
+            let _ = writeln!(text, "  {:<16} {line}", window.label);
+        }
+    }
+    let failed = report.failures().count() as u64;
+    let mut parts = vec![format!("{} done", plural(done, "window"))];
+    for (count, what) in [(kept, "done before"), (without, "without source"), (failed, "failed")] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    let _ = writeln!(text, "{}: {}; {}", report.job, parts.join(", "), plural(report.hits(), "hit"));
+    let unit = report.resolution.map_or(String::new(), |unit| format!(", times in {unit} or finer"));
+    let _ = writeln!(
+        text,
+        "read {} rows, {}{unit}, in {:.2} s",
+        human_count(rows),
+        human_bytes(bytes),
+        report.elapsed.as_secs_f64()
+    );
+    text
+}
+
+/// What a run would do.
+pub fn plan_text(survey: &Survey) -> String {
+    let mut text = String::new();
+    for plan in &survey.windows {
+        let (files, bytes) = survey.size(plan);
+        let what = match plan.has_source {
+            true => format!("{}, {}", plural(files as u64, "file"), human_bytes(bytes)),
+            false => "without source".to_owned(),
+        };
+        let _ = writeln!(text, "{:<16} {what}", plan.window.label());
+    }
+    let (files, bytes) = survey.total();
+    let _ = writeln!(
+        text,
+        "{}, {}, {}; nothing was read or written",
+        plural(survey.windows.len() as u64, "window"),
+        plural(files as u64, "file"),
+        human_bytes(bytes)
+    );
+    text
+}
+
+/// `3 hits`, `1 hit`
+fn plural(count: u64, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", human_count(count))
+}
+
+/// A number with a comma for each thousand.
+pub fn human_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A size with a binary unit.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!(human_count(0), "0");
+        assert_eq!(human_count(1_234_567), "1,234,567");
+        assert_eq!(human_bytes(1023), "1023 B");
+        assert_eq!(human_bytes(1 << 20), "1.0 MiB");
+        assert_eq!(plural(1, "hit"), "1 hit");
+        assert_eq!(plural(1000, "hit"), "1,000 hits");
+    }
+}

@@ -1,0 +1,18 @@
+//! The output: hits as Parquet, one object a window, and a record of each window's run.
+//!
+//! ```text
+//! OUT/hits/job=<slug>/window=<label>/hits.parquet     what was found
+//! OUT/runs/job=<slug>/window=<label>/run.json         how, and from what
+//! OUT/runs/job=<slug>/table.json                      the size of the windows that this table has
+//! ```
+//!
+//! The hits are put first, then the record: a window without a record is not done, whatever else is there.
+
+mod commit;
+mod hits;
+mod record;
+
+pub(crate) use commit::{Table};
+pub(crate) use hits::{HitSchema, WindowRows, WindowWriter, stretches};
+pub(crate) use record::VERSION;
+pub use record::{Input, JobOfRecord, Key, RunRecord, WindowOfRecord};

@@ -1,0 +1,105 @@
+//! The record of a window's run. What is written here is read by later versions: fields are only ever added, each with
+//! a default, and `version` is raised when the meaning of one changes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The version of the record's form.
+pub(crate) const VERSION: u32 = 1;
+
+/// How one window was evaluated, and from what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The version of this record's form.
+    pub version: u32,
+    /// The job.
+    pub job: JobOfRecord,
+    /// The window.
+    pub window: WindowOfRecord,
+    /// The values of all parameters, as text.
+    pub parameters: BTreeMap<String, String>,
+    /// The root of the lake, without secrets.
+    pub source: String,
+    /// The template of its folders.
+    pub layout: String,
+    /// The files that the window's rows can lie in, by path.
+    pub inputs: Vec<Input>,
+    /// Rows of the row groups that were read for this window.
+    pub rows_read: u64,
+    /// Compressed bytes of the columns of those row groups.
+    pub bytes_read: u64,
+    /// The coarsest unit in which the files hold their times; pairs inside one unit are lost.
+    pub time_unit: Option<String>,
+    /// Rows of the window's hit file.
+    pub hits: u64,
+    /// Rows of KQL's own (innerunique) answer.
+    pub kql_rows: Option<u64>,
+    /// Keys whose distribution is over the limit, with their pairs.
+    pub over_limit: Vec<Key>,
+    /// What the run warned of.
+    pub warnings: Vec<String>,
+    /// When the run of this window began.
+    pub started_at: DateTime<Utc>,
+    /// When its hits were ready to be written.
+    pub finished_at: DateTime<Utc>,
+    /// Versions of the programs that decided the rows.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// The job of a record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct JobOfRecord {
+    pub slug: String,
+    pub id: String,
+    pub version: String,
+    /// Over all that decides the rows beside the data.
+    pub fingerprint: String,
+}
+
+/// The window of a record: half-open, UTC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct WindowOfRecord {
+    pub label: String,
+    pub start: DateTime<Utc>,
+    pub end: DateTime<Utc>,
+    pub size: String,
+    pub scope: String,
+}
+
+/// A file that a window was read from, as it was listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Input {
+    /// Relative to the root of the lake.
+    pub path: String,
+    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    pub modified: DateTime<Utc>,
+}
+
+impl From<&object_store::ObjectMeta> for Input {
+    fn from(meta: &object_store::ObjectMeta) -> Self {
+        Self {
+            path: meta.location.to_string(),
+            size: meta.size,
+            etag: meta.e_tag.clone(),
+            modified: meta.last_modified,
+        }
+    }
+}
+
+/// A key of the distribution that is over the limit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// Column and value of each part of the key.
+    #[serde(flatten)]
+    pub values: BTreeMap<String, String>,
+    /// The pairs of the key.
+    #[serde(default)]
+    pub pairs: Option<i64>,
+}
