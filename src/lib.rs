@@ -1,1 +1,2 @@
 //! lakehunt
+pub mod generate;
