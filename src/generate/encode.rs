@@ -42,11 +42,10 @@ enum Column {
     Location,
     ClientAppUsed,
     ConditionalAccessStatus,
-    UserAgent,
 }
 
 /// In the order of the files.
-const COLUMNS: [(Column, &str); 13] = [
+const COLUMNS: [(Column, &str); 12] = [
     (Column::TimeGenerated, "TimeGenerated"),
     (Column::UserPrincipalName, "UserPrincipalName"),
     (Column::IpAddress, "IPAddress"),
@@ -59,7 +58,6 @@ const COLUMNS: [(Column, &str); 13] = [
     (Column::Location, "Location"),
     (Column::ClientAppUsed, "ClientAppUsed"),
     (Column::ConditionalAccessStatus, "ConditionalAccessStatus"),
-    (Column::UserAgent, "UserAgent"),
 ];
 
 /// Columns that the hunt reads; the others are extra.
@@ -78,7 +76,6 @@ pub(super) struct Encoder<'a> {
     countries: Strings,
     clients: Strings,
     access: Strings,
-    agents: Strings,
 }
 
 impl<'a> Encoder<'a> {
@@ -103,7 +100,6 @@ impl<'a> Encoder<'a> {
             countries: Strings::from_list(&names::COUNTRIES),
             clients: Strings::from_list(&names::CLIENTS),
             access: Strings::from_list(&["notApplied", "success", "failure"]),
-            agents: Strings::from_list(&names::AGENTS),
         })
     }
 
@@ -176,10 +172,6 @@ impl<'a> Encoder<'a> {
                     _ => 0,
                 };
                 Some(self.access.get(status))
-            }),
-            Column::UserAgent => texts(writer, rows, |row| {
-                let hash = mix(u64::from(row.user) << 32 | u64::from(row.ip));
-                Some(self.agents.get((hash % names::AGENTS.len() as u64) as u32))
             }),
         }
     }
@@ -380,18 +372,18 @@ fn guid(key: u64, text: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let high = mix(key) & !0xf000 | 0x4000;
     let low = mix(!key) & !(0b11 << 62) | 0b10 << 62;
-    for (index, byte) in high
-        .to_be_bytes()
-        .iter()
-        .chain(&low.to_be_bytes())
-        .enumerate()
-    {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text.push(b'-');
-        }
-        text.push(HEX[usize::from(byte >> 4)]);
-        text.push(HEX[usize::from(byte & 15)]);
+    let mut digits = [b'-'; 36];
+    // Where the hyphens are not.
+    let places = (0..8)
+        .chain(9..13)
+        .chain(14..18)
+        .chain(19..23)
+        .chain(24..36);
+    for (index, place) in places.enumerate() {
+        let half = if index < 16 { high } else { low };
+        digits[place] = HEX[(half >> (60 - index % 16 * 4) & 15) as usize];
     }
+    text.extend_from_slice(&digits);
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub struct TenantSpec {
     /// Rows of a row group, 1 to 100,000,000.
     pub row_group_rows: usize,
     /// Also write CreatedDateTime (the instant of the sign-in; TimeGenerated trails it by seconds to minutes),
-    /// CorrelationId, UserId, Location, ClientAppUsed, ConditionalAccessStatus and UserAgent, so that reading only the
+    /// CorrelationId, UserId, Location, ClientAppUsed and ConditionalAccessStatus, so that reading only the
     /// needed columns pays.
     pub extra_columns: bool,
 }
