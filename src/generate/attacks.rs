@@ -161,10 +161,10 @@ impl Planner<'_> {
             .map(|hit| PlantedHit {
                 success_time: instant(hit.success.time),
                 failed_time: instant(hit.failure.time),
-                user: tenant.users.text(hit.success.user),
-                ip: ips.text(hit.success.ip - tenant.addresses.len()),
-                success_app: tenant.apps.text(hit.success.app),
-                failed_app: tenant.apps.text(hit.failure.app),
+                user: tenant.users.get(hit.success.user).to_owned(),
+                ip: ips.get(hit.success.ip - tenant.addresses.len()).to_owned(),
+                success_app: tenant.apps.get(hit.success.app).to_owned(),
+                failed_app: tenant.apps.get(hit.failure.app).to_owned(),
                 result_type: names::RESULTS[hit.failure.result as usize].0.to_owned(),
                 result_description: names::RESULTS[hit.failure.result as usize].1.to_owned(),
                 pairs: hits

@@ -1,17 +1,24 @@
 //! Rows to the columns of a Parquet row group.
 //!
-//! Parquet's own column writers are used, not the Arrow writer: one path serves INT96 too, which Arrow cannot write, and
-//! a column is encoded straight from the rows, so that no second copy of a row group is held as text.
+//! A column is encoded straight from the rows, a few thousand at a time, so that a row group is never held as text.
+//! Strings go through Arrow's column writers, which spend half the time of Parquet's generic ones on them; times go
+//! through the generic ones, since Arrow cannot write INT96.
 
 use std::fs::File;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
-use bytes::Bytes;
+use arrow::array::{ArrayRef, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit as ArrowUnit};
 use chrono::{DateTime, Datelike};
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+};
 use parquet::basic::{
     Compression, LogicalType, Repetition, TimeUnit as ParquetUnit, Type as Physical, ZstdLevel,
 };
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type, Int96, Int96Type};
+use parquet::data_type::{DataType as ParquetType, Int64Type, Int96, Int96Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
@@ -27,6 +34,9 @@ use super::traffic::{MINUTE, SECOND};
 
 /// Rows that are turned into values at once; small enough for the cache.
 const CHUNK: usize = 4096;
+
+/// Row groups with fewer rows are encoded before a thread would have started.
+const ROWS_WORTH_A_THREAD: usize = 16 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Column {
@@ -63,19 +73,31 @@ const COLUMNS: [(Column, &str); 12] = [
 /// Columns that the hunt reads; the others are extra.
 const NEEDED: usize = 6;
 
+/// A column of text on its way.
+enum Text<'scope> {
+    Encoded(Result<ArrowColumnChunk>),
+    Underway(ScopedJoinHandle<'scope, Result<ArrowColumnChunk>>),
+}
+
+impl Text<'_> {
+    fn wait(self) -> Result<ArrowColumnChunk> {
+        match self {
+            Self::Encoded(chunk) => chunk,
+            Self::Underway(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+        }
+    }
+}
+
 /// Knows the texts behind the indices of rows, and the shape of the files.
 pub(super) struct Encoder<'a> {
     pub(super) schema: TypePtr,
     pub(super) properties: WriterPropertiesPtr,
+    /// The same columns for Arrow's writers.
+    arrow: SchemaRef,
     columns: &'static [(Column, &'static str)],
     unit: TimeUnit,
     tenant: &'a Tenant,
     day_addresses: Strings,
-    results: Strings,
-    descriptions: Strings,
-    countries: Strings,
-    clients: Strings,
-    access: Strings,
 }
 
 impl<'a> Encoder<'a> {
@@ -85,21 +107,18 @@ impl<'a> Encoder<'a> {
         } else {
             &COLUMNS[..NEEDED]
         };
-        let results: Vec<&str> = names::RESULTS.iter().map(|r| r.0).collect();
-        let mut descriptions: Vec<&str> = names::RESULTS.iter().map(|r| r.1).collect();
-        descriptions.push("Other");
+        let arrow = columns
+            .iter()
+            .map(|(column, name)| Field::new(*name, arrow_type(*column, spec.time_unit), true))
+            .collect::<Vec<_>>();
         Ok(Self {
             schema: schema(columns, spec.time_unit)?,
             properties: properties(spec),
+            arrow: Arc::new(Schema::new(arrow)),
             columns,
             unit: spec.time_unit,
             tenant,
             day_addresses: Strings::default(),
-            results: Strings::from_list(&results),
-            descriptions: Strings::from_list(&descriptions),
-            countries: Strings::from_list(&names::COUNTRIES),
-            clients: Strings::from_list(&names::CLIENTS),
-            access: Strings::from_list(&["notApplied", "success", "failure"]),
         })
     }
 
@@ -108,115 +127,154 @@ impl<'a> Encoder<'a> {
         self.day_addresses = addresses;
     }
 
+    /// Appends a row group to a file. The columns of text are encoded side by side; they go to the file in its order, so
+    /// that the bytes are the same however many threads the machine runs at once.
     pub(super) fn write_row_group(
         &self,
         file: &mut SerializedFileWriter<File>,
         rows: &[Row],
     ) -> Result<()> {
+        let factory = ArrowRowGroupWriterFactory::new(file, Arc::clone(&self.arrow));
+        let writers = factory.create_column_writers(file.flushed_row_groups().len())?;
         let mut group = file.next_row_group()?;
-        for (column, name) in self.columns {
-            let mut writer = group.next_column()?.ok_or_else(|| {
-                ParquetError::General(format!("no place for column {name} in the file's schema"))
-            })?;
-            self.write_column(*column, &mut writer, rows)?;
-            writer.close()?;
-        }
+        thread::scope(|scope| {
+            // Started all at once, hence collected.
+            let texts: Vec<_> = self
+                .columns
+                .iter()
+                .zip(writers)
+                .map(|((column, _), writer)| {
+                    if !self.is_text(*column) {
+                        None
+                    } else if rows.len() < ROWS_WORTH_A_THREAD {
+                        Some(Text::Encoded(self.encode(*column, writer, rows)))
+                    } else {
+                        let encode = move || self.encode(*column, writer, rows);
+                        Some(Text::Underway(scope.spawn(encode)))
+                    }
+                })
+                .collect();
+            for ((column, name), text) in self.columns.iter().zip(texts) {
+                match text {
+                    Some(text) => text.wait()?.append_to_row_group(&mut group)?,
+                    None => {
+                        let mut writer = group.next_column()?.ok_or_else(|| {
+                            ParquetError::General(format!("no place for {name} in the schema"))
+                        })?;
+                        self.write_times(&mut writer, rows, |row| ticks(*column, row))?;
+                        writer.close()?;
+                    }
+                }
+            }
+            Ok::<_, ParquetError>(())
+        })?;
         group.close()?;
         Ok(())
     }
 
-    fn write_column(
+    fn is_text(&self, column: Column) -> bool {
+        !is_time(column) || self.unit == TimeUnit::Text
+    }
+
+    /// Encodes a column of text.
+    fn encode(
         &self,
         column: Column,
-        writer: &mut SerializedColumnWriter<'_>,
+        writer: ArrowColumnWriter,
         rows: &[Row],
-    ) -> Result<()> {
-        let tenant = self.tenant;
+    ) -> Result<ArrowColumnChunk> {
+        let Tenant { users, apps, .. } = self.tenant;
         match column {
-            Column::TimeGenerated => self.write_time(writer, rows, |row| row.time),
-            Column::CreatedDateTime => self.write_time(writer, rows, created),
-            Column::UserPrincipalName => texts(writer, rows, |row| {
-                (row.user != NULL).then(|| tenant.users.get(row.user))
+            Column::UserPrincipalName => texts(writer, rows, |row, values| {
+                values.append_option((row.user != NULL).then(|| users.get(row.user)));
             }),
-            Column::IpAddress => texts(writer, rows, |row| self.address(row.ip)),
-            Column::AppDisplayName => texts(writer, rows, |row| {
-                (row.app != NULL).then(|| tenant.apps.get(row.app))
+            Column::IpAddress => texts(writer, rows, |row, values| {
+                values.append_option((row.ip != NULL).then(|| self.address(row.ip)));
             }),
-            Column::ResultType => texts(writer, rows, |row| {
-                Some(self.results.get(u32::from(row.result)))
+            Column::AppDisplayName => texts(writer, rows, |row, values| {
+                values.append_option((row.app != NULL).then(|| apps.get(row.app)));
             }),
-            Column::ResultDescription => {
-                texts(writer, rows, |row| self.description(row.description))
+            Column::ResultType => texts(writer, rows, |row, values| {
+                values.append_value(names::RESULTS[usize::from(row.result)].0);
+            }),
+            Column::ResultDescription => texts(writer, rows, |row, values| {
+                values.append_option(match row.description {
+                    NO_DESCRIPTION => None,
+                    EMPTY_DESCRIPTION => Some(""),
+                    OTHER_DESCRIPTION => Some("Other"),
+                    result => Some(names::RESULTS[usize::from(result)].1),
+                });
+            }),
+            Column::TimeGenerated | Column::CreatedDateTime => {
+                texts(writer, rows, |row, values| {
+                    values.append_value(String::from_utf8_lossy(&iso(ticks(column, row))));
+                })
             }
-            Column::CorrelationId => fixed(writer, rows, 36, |row, text| {
-                guid(row.time as u64 ^ u64::from(row.user) << 40, text);
-                true
+            Column::CorrelationId => texts(writer, rows, |row, values| {
+                let key = row.time as u64 ^ u64::from(row.user) << 40;
+                values.append_value(String::from_utf8_lossy(&guid(key)));
             }),
-            Column::UserId => fixed(writer, rows, 36, |row, text| {
-                guid(u64::from(row.user), text);
-                row.user != NULL
+            Column::UserId => texts(writer, rows, |row, values| {
+                if row.user == NULL {
+                    values.append_null();
+                } else {
+                    values.append_value(String::from_utf8_lossy(&guid(u64::from(row.user))));
+                }
             }),
-            Column::Location => texts(writer, rows, |row| {
-                (row.ip != NULL).then(|| self.countries.get(tenant.country(row.ip)))
+            Column::Location => texts(writer, rows, |row, values| {
+                values.append_option((row.ip != NULL).then(|| self.tenant.country(row.ip)));
             }),
-            Column::ClientAppUsed => texts(writer, rows, |row| {
+            Column::ClientAppUsed => texts(writer, rows, |row, values| {
                 // Mostly the first two.
-                let hash = mix(row.time as u64) % 64;
+                let hash = (mix(row.time as u64) % 64) as usize;
                 let client = if hash < 60 { hash % 2 } else { hash - 58 };
-                Some(self.clients.get(client as u32))
+                values.append_value(names::CLIENTS[client]);
             }),
-            Column::ConditionalAccessStatus => texts(writer, rows, |row| {
-                let status = match names::RESULTS[usize::from(row.result)].0 {
-                    "0" => u32::from(row.app % 3 != 0),
-                    "53003" | "530003" => 2,
-                    _ => 0,
-                };
-                Some(self.access.get(status))
+            Column::ConditionalAccessStatus => texts(writer, rows, |row, values| {
+                values.append_value(match names::RESULTS[usize::from(row.result)].0 {
+                    "0" if row.app % 3 != 0 => "success",
+                    "53003" | "530003" => "failure",
+                    _ => "notApplied",
+                });
             }),
         }
     }
 
-    fn address(&self, ip: u32) -> Option<Bytes> {
-        let fixed = self.tenant.addresses.len();
-        match ip {
-            NULL => None,
-            _ if ip < fixed => Some(self.tenant.addresses.get(ip)),
-            _ => Some(self.day_addresses.get(ip - fixed)),
+    fn address(&self, ip: u32) -> &str {
+        match ip.checked_sub(self.tenant.addresses.len()) {
+            None => self.tenant.addresses.get(ip),
+            Some(ip) => self.day_addresses.get(ip),
         }
     }
 
-    fn description(&self, index: u8) -> Option<Bytes> {
-        match index {
-            NO_DESCRIPTION => None,
-            EMPTY_DESCRIPTION => Some(Bytes::new()),
-            OTHER_DESCRIPTION => Some(self.descriptions.get(self.descriptions.len() - 1)),
-            _ => Some(self.descriptions.get(u32::from(index))),
-        }
-    }
-
-    fn write_time(
+    /// Writes a column of timestamps.
+    fn write_times(
         &self,
         writer: &mut SerializedColumnWriter<'_>,
         rows: &[Row],
         ticks: impl Fn(&Row) -> i64,
     ) -> Result<()> {
-        let per_unit = match self.unit {
-            TimeUnit::Ms => 10_000,
-            TimeUnit::Us => 10,
-            TimeUnit::Ns => {
+        let divisor = match self.unit {
+            TimeUnit::Int96 => return times::<Int96Type>(writer, rows, |row| int96(ticks(row))),
+            TimeUnit::Ns | TimeUnit::Text => {
                 return times::<Int64Type>(writer, rows, |row| ticks(row) * 100);
             }
-            TimeUnit::Int96 => {
-                return times::<Int96Type>(writer, rows, |row| int96(ticks(row)));
-            }
-            TimeUnit::Text => {
-                return fixed(writer, rows, 28, |row, text| {
-                    iso(ticks(row), text);
-                    true
-                });
-            }
+            TimeUnit::Us => 10,
+            TimeUnit::Ms => 10_000,
         };
-        times::<Int64Type>(writer, rows, |row| ticks(row).div_euclid(per_unit))
+        times::<Int64Type>(writer, rows, |row| ticks(row).div_euclid(divisor))
+    }
+}
+
+fn is_time(column: Column) -> bool {
+    matches!(column, Column::TimeGenerated | Column::CreatedDateTime)
+}
+
+/// The instant in a column of times.
+fn ticks(column: Column, row: &Row) -> i64 {
+    match column {
+        Column::CreatedDateTime => created(row),
+        _ => row.time,
     }
 }
 
@@ -229,9 +287,8 @@ fn schema(columns: &[(Column, &str)], unit: TimeUnit) -> Result<TypePtr> {
     let fields = columns
         .iter()
         .map(|(column, name)| {
-            let is_time = matches!(column, Column::TimeGenerated | Column::CreatedDateTime);
             let (physical, logical) = match unit {
-                _ if !is_time => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+                _ if !is_time(*column) => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
                 TimeUnit::Ms => (Physical::INT64, Some(timestamp(ParquetUnit::MILLIS))),
                 TimeUnit::Us => (Physical::INT64, Some(timestamp(ParquetUnit::MICROS))),
                 TimeUnit::Ns => (Physical::INT64, Some(timestamp(ParquetUnit::NANOS))),
@@ -251,6 +308,15 @@ fn schema(columns: &[(Column, &str)], unit: TimeUnit) -> Result<TypePtr> {
     Ok(Arc::new(schema))
 }
 
+/// What Arrow's writer of a column takes; its writers of times stay unused.
+fn arrow_type(column: Column, unit: TimeUnit) -> DataType {
+    if is_time(column) && unit != TimeUnit::Text {
+        DataType::Timestamp(ArrowUnit::Nanosecond, None)
+    } else {
+        DataType::Utf8
+    }
+}
+
 fn timestamp(unit: ParquetUnit) -> LogicalType {
     LogicalType::timestamp(true, unit)
 }
@@ -267,7 +333,7 @@ fn properties(spec: &TenantSpec) -> WriterPropertiesPtr {
 }
 
 /// Writes a column without nulls.
-fn times<T: DataType>(
+fn times<T: ParquetType>(
     writer: &mut SerializedColumnWriter<'_>,
     rows: &[Row],
     value: impl Fn(&Row) -> T::T,
@@ -284,54 +350,24 @@ fn times<T: DataType>(
     Ok(())
 }
 
-/// Writes a column of texts that exist already.
+/// Encodes a column of text; `append` adds the one value of a row.
 fn texts(
-    writer: &mut SerializedColumnWriter<'_>,
+    mut writer: ArrowColumnWriter,
     rows: &[Row],
-    text: impl Fn(&Row) -> Option<Bytes>,
-) -> Result<()> {
-    let mut values: Vec<ByteArray> = Vec::with_capacity(CHUNK);
-    let mut levels = Vec::with_capacity(CHUNK);
+    append: impl Fn(&Row, &mut StringBuilder),
+) -> Result<ArrowColumnChunk> {
+    let field = Field::new("", DataType::Utf8, true);
     for chunk in rows.chunks(CHUNK) {
-        values.clear();
-        levels.clear();
+        let mut builder = StringBuilder::with_capacity(chunk.len(), chunk.len() * 32);
         for row in chunk {
-            let text = text(row);
-            levels.push(i16::from(text.is_some()));
-            values.extend(text.map(ByteArray::from));
+            append(row, &mut builder);
         }
-        writer
-            .typed::<ByteArrayType>()
-            .write_batch(&values, Some(&levels), None)?;
-    }
-    Ok(())
-}
-
-/// Writes a column of texts that are made for their row, all of one width; `write` appends one and says whether it is
-/// to be kept (else the value is NULL).
-fn fixed(
-    writer: &mut SerializedColumnWriter<'_>,
-    rows: &[Row],
-    width: usize,
-    write: impl Fn(&Row, &mut Vec<u8>) -> bool,
-) -> Result<()> {
-    let mut values: Vec<ByteArray> = Vec::with_capacity(CHUNK);
-    let mut levels = Vec::with_capacity(CHUNK);
-    for chunk in rows.chunks(CHUNK) {
-        values.clear();
-        levels.clear();
-        let mut text = Vec::with_capacity(width * chunk.len());
-        for row in chunk {
-            levels.push(i16::from(write(row, &mut text)));
+        let values: ArrayRef = Arc::new(builder.finish());
+        for leaf in compute_leaves(&field, &values)? {
+            writer.write(&leaf)?;
         }
-        let text = Bytes::from(text);
-        let kept = levels.iter().enumerate().filter(|(_, level)| **level == 1);
-        values.extend(kept.map(|(i, _)| ByteArray::from(text.slice(i * width..(i + 1) * width))));
-        writer
-            .typed::<ByteArrayType>()
-            .write_batch(&values, Some(&levels), None)?;
     }
-    Ok(())
+    writer.close()
 }
 
 fn int96(ticks: i64) -> Int96 {
@@ -347,43 +383,52 @@ fn int96(ticks: i64) -> Int96 {
     value
 }
 
-/// Appends `2024-05-01T08:15:00.1234567Z`.
-fn iso(ticks: i64, text: &mut Vec<u8>) {
+/// `2024-05-01T08:15:00.1234567Z`
+fn iso(ticks: i64) -> [u8; 28] {
     let seconds = ticks.div_euclid(SECOND);
     let date = DateTime::from_timestamp(seconds, 0).unwrap_or_default();
-    let second = seconds.rem_euclid(86_400) as u64;
-    let mut digits = |value: u64, count: u32, after: u8| {
-        for place in (0..count).rev() {
-            text.push(b'0' + (value / 10u64.pow(place) % 10) as u8);
+    let second = seconds.rem_euclid(86_400) as u32;
+    let mut text = *b"0000-00-00T00:00:00.0000000Z";
+    let mut digits = |last: usize, count: usize, mut value: u32| {
+        for place in (0..count).map(|before| last - before) {
+            text[place] = b'0' + (value % 10) as u8;
+            value /= 10;
         }
-        text.push(after);
     };
-    digits(date.year() as u64, 4, b'-');
-    digits(u64::from(date.month()), 2, b'-');
-    digits(u64::from(date.day()), 2, b'T');
-    digits(second / 3_600, 2, b':');
-    digits(second / 60 % 60, 2, b':');
-    digits(second % 60, 2, b'.');
-    digits(ticks.rem_euclid(SECOND) as u64, 7, b'Z');
+    digits(3, 4, date.year().unsigned_abs());
+    digits(6, 2, date.month());
+    digits(9, 2, date.day());
+    digits(12, 2, second / 3_600);
+    digits(15, 2, second / 60 % 60);
+    digits(18, 2, second % 60);
+    digits(26, 7, ticks.rem_euclid(SECOND) as u32);
+    text
 }
 
-/// Appends an identifier in the form of a random UUID, the same one for the same key.
-fn guid(key: u64, text: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+/// An identifier in the form of a random UUID, the same one for the same key.
+fn guid(key: u64) -> [u8; 36] {
     let high = mix(key) & !0xf000 | 0x4000;
     let low = mix(!key) & !(0b11 << 62) | 0b10 << 62;
-    let mut digits = [b'-'; 36];
-    // Where the hyphens are not.
-    let places = (0..8)
-        .chain(9..13)
-        .chain(14..18)
-        .chain(19..23)
-        .chain(24..36);
-    for (index, place) in places.enumerate() {
-        let half = if index < 16 { high } else { low };
-        digits[place] = HEX[(half >> (60 - index % 16 * 4) & 15) as usize];
-    }
-    text.extend_from_slice(&digits);
+    let [a, b, c, d] = [high >> 32, high, low >> 32, low].map(|half| hex(half as u32));
+    let mut text = [b'-'; 36];
+    text[..8].copy_from_slice(&a);
+    text[9..13].copy_from_slice(&b[..4]);
+    text[14..18].copy_from_slice(&b[4..]);
+    text[19..23].copy_from_slice(&c[..4]);
+    text[24..28].copy_from_slice(&c[4..]);
+    text[28..].copy_from_slice(&d);
+    text
+}
+
+/// Eight digits at once, each in its byte of one number; digit by digit took a tenth of all time.
+fn hex(value: u32) -> [u8; 8] {
+    let mut digits = u64::from(value);
+    digits = (digits << 16 | digits) & 0x0000_ffff_0000_ffff;
+    digits = (digits << 8 | digits) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits << 4 | digits) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = ((digits + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    let letter_gap = u64::from(b'a' - b'0' - 10);
+    (digits + 0x3030_3030_3030_3030 + letters * letter_gap).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -394,9 +439,7 @@ mod tests {
     fn times_in_all_units() {
         // 2024-02-29T23:59:59.1234567Z
         let ticks = 1_709_251_199 * SECOND + 1_234_567;
-        let mut text = Vec::new();
-        iso(ticks, &mut text);
-        assert_eq!(text, b"2024-02-29T23:59:59.1234567Z");
+        assert_eq!(&iso(ticks), b"2024-02-29T23:59:59.1234567Z");
         assert_eq!(int96(ticks).to_nanos(), ticks * 100);
         assert_eq!(TimeUnit::Ms.cut(ticks) % SECOND, 1_230_000);
         assert_eq!(TimeUnit::Us.cut(ticks) % SECOND, 1_234_560);
@@ -405,10 +448,11 @@ mod tests {
 
     #[test]
     fn guids_have_the_form_of_version_4() {
-        let mut text = Vec::new();
-        guid(7, &mut text);
-        assert_eq!(text.len(), 36);
+        let text = guid(7);
         assert_eq!(text[14], b'4');
         assert!(b"89ab".contains(&text[19]));
+        for value in [0, 1, 0x0123_4567, 0x89ab_cdef, u32::MAX] {
+            assert_eq!(hex(value), format!("{value:08x}").as_bytes());
+        }
     }
 }

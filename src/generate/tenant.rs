@@ -4,7 +4,6 @@
 
 use std::fmt::Write;
 
-use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 
 use super::draw::{Weighted, below, mix};
@@ -38,7 +37,7 @@ pub(super) struct Row {
 /// Many short strings in one buffer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Strings {
-    bytes: Bytes,
+    text: String,
     ends: Vec<u32>,
 }
 
@@ -52,28 +51,17 @@ impl Strings {
                 text.len() as u32
             })
             .collect();
-        Self {
-            bytes: Bytes::from(text),
-            ends,
-        }
-    }
-
-    pub(super) fn from_list(list: &[&str]) -> Self {
-        Self::build(list.len() as u32, |i, text| text.push_str(list[i as usize]))
+        Self { text, ends }
     }
 
     pub(super) fn len(&self) -> u32 {
         self.ends.len() as u32
     }
 
-    pub(super) fn get(&self, index: u32) -> Bytes {
+    pub(super) fn get(&self, index: u32) -> &str {
         let index = index as usize;
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        self.bytes.slice(start as usize..self.ends[index] as usize)
-    }
-
-    pub(super) fn text(&self, index: u32) -> String {
-        String::from_utf8_lossy(&self.get(index)).into_owned()
+        &self.text[start as usize..self.ends[index] as usize]
     }
 }
 
@@ -190,15 +178,15 @@ impl Tenant {
         )
     }
 
-    /// A place in [`names::COUNTRIES`] for an address.
-    pub(super) fn country(&self, ip: u32) -> u32 {
+    /// The country of an address.
+    pub(super) fn country(&self, ip: u32) -> &'static str {
         let hash = mix(u64::from(ip));
         if ip >= self.addresses.len() {
             // Attackers come from where the company has nobody.
-            return 9 + (hash % 3) as u32;
+            return names::COUNTRIES[9 + (hash % 3) as usize];
         }
         // Most people live in the first two.
-        ((hash % 9) * (hash / 16 % 9) / 9) as u32
+        names::COUNTRIES[((hash % 9) * (hash / 16 % 9) / 9) as usize]
     }
 }
 
@@ -325,7 +313,7 @@ mod tests {
             let mut seen = HashSet::new();
             for list in strings {
                 for index in 0..list.len() {
-                    let text = list.text(index);
+                    let text = list.get(index).to_owned();
                     assert!(!text.is_empty(), "{what}");
                     assert!(seen.insert(text.clone()), "{what}: {text} twice");
                 }

@@ -193,7 +193,7 @@ fn assert_planted(spec: &TenantSpec) {
     );
     let tenant = tenant::Tenant::new(spec);
     let reserved: BTreeSet<String> = (tenant.common_apps..tenant.apps.len())
-        .map(|app| tenant.apps.text(app))
+        .map(|app| tenant.apps.get(app).to_owned())
         .collect();
     let mut found = hunt_days(&rows);
     found.retain(|hit| reserved.contains(&hit.success_app));
