@@ -41,6 +41,9 @@ const LONGEST_PAUSE: i64 = 150 * SECOND;
 /// Minutes that a session can reach, its first included.
 const REACH: usize = (LONGEST_SESSION as i64 * LONGEST_PAUSE / MINUTE) as usize + 2;
 
+/// One of so many sessions has its failures anywhere, not before its successes.
+const SESSIONS_PER_MIXED_SESSION: u32 = 50;
+
 /// One of so many sessions is an administrator's.
 const SESSIONS_PER_ADMIN_SESSION: u32 = 150;
 
@@ -132,12 +135,22 @@ impl<'a> Traffic<'a> {
         let most = below(&mut self.rng, LONGEST_SESSION) + 1;
         let length = below(&mut self.rng, most) + 1;
         let mut time = minute_start + i64::from(below(&mut self.rng, MINUTE as u32));
+        // People fail before they get in, on the app they try; one that is in and then fails elsewhere is rare, which is
+        // what the hunt lives on.
+        let failures_first = below(&mut self.rng, SESSIONS_PER_MIXED_SESSION) != 0;
+        let failures = if failures_first {
+            let draws = (0..length).filter(|_| self.failure.draw(&mut self.rng));
+            draws.count() as u32
+        } else {
+            0
+        };
         let mut app = NULL;
-        for _ in 0..length {
+        for step in 0..length {
             if time >= day_end || self.session_rows_out == self.session_rows {
                 break;
             }
-            if app == NULL || below(&mut self.rng, 2) == 0 {
+            let retry = step > 0 && step <= failures;
+            if app == NULL || !retry && below(&mut self.rng, 2) == 0 {
                 app = if admin {
                     self.tenant.common_apps + below(&mut self.rng, self.tenant.reserved_apps())
                 } else {
@@ -156,7 +169,8 @@ impl<'a> Traffic<'a> {
                     description,
                 }
             } else {
-                self.row(time, user, ip, app)
+                let fails = step < failures || !failures_first && self.failure.draw(&mut self.rng);
+                self.row(time, user, ip, app, fails)
             };
             self.ring[((time - minute_start) / MINUTE) as usize].push(row);
             self.session_rows_out += 1;
@@ -179,14 +193,15 @@ impl<'a> Traffic<'a> {
         let second = below(&mut self.rng, 4) == 0;
         let app = (index * 7 + if second { 5 } else { 8 }) % self.tenant.common_apps;
         let time = self.minute_start(minute) + i64::from(below(&mut self.rng, MINUTE as u32));
-        let row = self.row(time, user, ip, app);
+        let fails = self.failure.draw(&mut self.rng);
+        let row = self.row(time, user, ip, app, fails);
         self.ring[0].push(row);
         self.service_rows_out += 1;
     }
 
-    /// A row that succeeds or fails, with nulls here and there.
-    fn row(&mut self, time: i64, user: u32, ip: u32, app: u32) -> Row {
-        let (result, description) = if self.failure.draw(&mut self.rng) {
+    /// A row that succeeds or fails in one way or another, with nulls here and there.
+    fn row(&mut self, time: i64, user: u32, ip: u32, app: u32, fails: bool) -> Row {
+        let (result, description) = if fails {
             let result = self.failures.draw(&mut self.rng) as u8;
             let description = if self.null.draw(&mut self.rng) {
                 NO_DESCRIPTION
