@@ -1,8 +1,8 @@
 //! Rows to the columns of a Parquet row group.
 //!
 //! A column is encoded straight from the rows, a few thousand at a time, so that a row group is never held as text.
-//! Strings go through Arrow's column writers, which spend half the time of Parquet's generic ones on them; times go
-//! through the generic ones, since Arrow cannot write INT96.
+//! Text goes through Arrow's column writers: they can work side by side, and alone they take a sixth less time than
+//! Parquet's generic ones. Times go through the generic ones, since Arrow cannot write INT96.
 
 use std::fs::File;
 use std::panic::resume_unwind;
@@ -322,6 +322,8 @@ fn timestamp(unit: ParquetUnit) -> LogicalType {
 }
 
 fn properties(spec: &TenantSpec) -> WriterPropertiesPtr {
+    // Measured over the twelve columns: zstd's first level takes a tenth more time than snappy, for 34 bytes a row
+    // instead of 57 (8 and 11 without the extra columns).
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_dictionary_enabled(spec.dictionary);

@@ -123,8 +123,8 @@ impl Error for GenerateError {
 /// `progress` is told the number of rows generated so far, after every minute of the tenant's time that has any.
 ///
 /// Memory does not depend on the number of days. It holds 24 bytes a row for what is not written yet: at most a row
-/// group per open file, or the whole partition of a day where rows are shuffled; besides the tenant's strings, about 100
-/// bytes a user.
+/// group per open file, or the whole partition of a day where rows are shuffled; besides one row group in its encoded
+/// form and the tenant's strings, less than 100 bytes a user.
 pub fn generate(
     spec: &TenantSpec,
     root: &Path,

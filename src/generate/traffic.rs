@@ -150,7 +150,7 @@ impl<'a> Traffic<'a> {
                 break;
             }
             let retry = step > 0 && step <= failures;
-            if app == NULL || !retry && below(&mut self.rng, 2) == 0 {
+            if app == NULL || (!retry && below(&mut self.rng, 2) == 0) {
                 app = if admin {
                     self.tenant.common_apps + below(&mut self.rng, self.tenant.reserved_apps())
                 } else {
@@ -169,7 +169,8 @@ impl<'a> Traffic<'a> {
                     description,
                 }
             } else {
-                let fails = step < failures || !failures_first && self.failure.draw(&mut self.rng);
+                let fails =
+                    step < failures || (!failures_first && self.failure.draw(&mut self.rng));
                 self.row(time, user, ip, app, fails)
             };
             self.ring[((time - minute_start) / MINUTE) as usize].push(row);
