@@ -291,8 +291,11 @@ fn every_kind_of_attack_occurs() {
 #[test]
 fn same_spec_gives_same_bytes() {
     for shuffle_rows in [false, true] {
+        // Row groups large enough to be encoded by several threads, and small ones after them.
         let spec = TenantSpec {
             shuffle_rows,
+            rows_per_day: 40_000,
+            row_group_rows: 18_000,
             files_per_partition: 2,
             ..small()
         };
@@ -391,6 +394,7 @@ fn shares_are_about_those_asked_for() {
         null_share: 0.05,
         failure_share: 0.2,
         service_share: 0.3,
+        row_group_rows: 30_000,
         ..small()
     };
     let root = tempfile::tempdir().expect("a folder");
