@@ -4,7 +4,7 @@
 //! TenantSpec -> Tenant (people, addresses, apps)        tenant.rs
 //!            -> per day: planted attacks and decoys     attacks.rs
 //!            -> per minute: rows in time order          traffic.rs
-//!            -> per partition: Parquet files            writer.rs, encode.rs
+//!            -> per partition: Parquet files            writer.rs, encode.rs, values.rs
 //! ```
 //!
 //! The same [`TenantSpec`] gives the same bytes on every machine, and a day depends on nothing but the spec and its own
@@ -17,6 +17,7 @@ mod names;
 mod spec;
 mod tenant;
 mod traffic;
+mod values;
 mod writer;
 
 use std::error::Error;
