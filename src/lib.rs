@@ -11,6 +11,7 @@
 mod engine;
 mod error;
 mod functions;
+mod generate;
 mod job;
 mod lake;
 mod pipeline;
@@ -21,6 +22,7 @@ mod timespan;
 mod window;
 
 pub use error::{Error, ErrorKind, Result};
+pub use generate::{GenerateError, Generated, PlantedHit, TenantSpec, TimeUnit, generate};
 pub use job::Job;
 pub use lake::{Layout, Partition, Resolution};
 pub use pipeline::{Observer, Survey, WindowPlan, run};

@@ -41,7 +41,10 @@ impl FromStr for Timespan {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let invalid = |why: &str| {
-            Error::new(ErrorKind::Usage, format!("`{text}` is no time span: {why}; write for example 1m, 90s, 6h or 1d"))
+            Error::new(
+                ErrorKind::Usage,
+                format!("`{text}` is no time span: {why}; write for example 1m, 90s, 6h or 1d"),
+            )
         };
         let trimmed = text.trim();
         let split = trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(trimmed.len());

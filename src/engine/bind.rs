@@ -61,7 +61,11 @@ impl Bindings {
         });
         let statement = EngineStatement::Statement(Box::new(statement));
         let plan = state.statement_to_plan(statement).await?;
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)?;
         let values: HashMap<String, ScalarValue> = self.values.clone().into_iter().collect();
         plan.with_param_values(ParamValues::from(values))
     }

@@ -23,7 +23,9 @@ pub(super) fn check(job: &Job, schema: &Schema) -> Result<()> {
 
     match schema.field_with_name(WINDOW_START).map(|field| field.data_type()) {
         Ok(DataType::Timestamp(..)) => {}
-        Ok(other) => return Err(invalid(format!("the column {WINDOW_START} is of type {other}; it has to be a timestamp"))),
+        Ok(other) => {
+            return Err(invalid(format!("the column {WINDOW_START} is of type {other}; it has to be a timestamp")));
+        }
         Err(_) => {
             return Err(invalid(format!(
                 "the SELECT gives no column {WINDOW_START}; add date_bin($window_size, <time>, $range_start) AS {WINDOW_START}"
@@ -33,14 +35,19 @@ pub(super) fn check(job: &Job, schema: &Schema) -> Result<()> {
     if let Ok(field) = schema.field_with_name(OVER_LIMIT)
         && field.data_type() != &DataType::Boolean
     {
-        return Err(invalid(format!("the column {OVER_LIMIT} is of type {}; it has to be a boolean", field.data_type())));
+        return Err(invalid(format!(
+            "the column {OVER_LIMIT} is of type {}; it has to be a boolean",
+            field.data_type()
+        )));
     }
     for (index, name) in names().enumerate() {
         if WRITTEN.contains(&name) {
             return Err(invalid(format!("the column {name} is one that every hit table has; name it otherwise")));
         }
         if names().skip(index + 1).any(|other| other.eq_ignore_ascii_case(name)) {
-            return Err(invalid(format!("two columns are named {name} (case aside); many readers of the hit table mind")));
+            return Err(invalid(format!(
+                "two columns are named {name} (case aside); many readers of the hit table mind"
+            )));
         }
     }
     let entities = job.entity_mappings().iter().flat_map(|e| &e.field_mappings).map(|field| &field.column_name);
@@ -54,7 +61,10 @@ pub(super) fn check(job: &Job, schema: &Schema) -> Result<()> {
             if !names().any(|name| name == column) {
                 return Err(Error::new(
                     ErrorKind::InvalidJob,
-                    format!("{key} names `{column}`, which the SELECT does not give{}", suggestion(column, names().collect::<Vec<_>>())),
+                    format!(
+                        "{key} names `{column}`, which the SELECT does not give{}",
+                        suggestion(column, names().collect::<Vec<_>>())
+                    ),
                 )
                 .with("file", job.path().display()));
             }

@@ -41,7 +41,8 @@ pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
         .build_arc()
         .map_err(|e| Error::new(ErrorKind::Engine, "the engine cannot be set up").caused_by(e))?;
-    let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    let state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     let context = SessionContext::new_with_state(state);
     for function in functions::all() {
         context.register_udf(function);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::types::logical_string;
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{Coercion, TypeSignatureClass};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
-use datafusion::common::types::logical_string;
 
 /// Whether two strings are the same but for the case of the letters A to Z. White space counts; other letters keep
 /// their case. Null gives null. Unlike `lower(a) = lower(b)` it makes no copy of a string.

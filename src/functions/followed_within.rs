@@ -80,7 +80,8 @@ impl ScalarUDFImpl for FollowedWithin {
             ColumnarValue::Scalar(_) => BooleanArray::new_null(args.number_rows),
             ColumnarValue::Array(spans) => {
                 let spans: &IntervalMonthDayNanoArray = spans.as_primitive::<IntervalMonthDayNanoType>();
-                let nanos = spans.iter().map(|span| span.map(interval_nanos).transpose()).collect::<Result<Vec<_>>>()?;
+                let nanos =
+                    spans.iter().map(|span| span.map(interval_nanos).transpose()).collect::<Result<Vec<_>>>()?;
                 compare(first, then, |row| nanos[row])
             }
         };
@@ -155,7 +156,8 @@ mod tests {
     #[test]
     fn instants_at_the_ends_of_time_do_not_overflow() {
         assert_eq!(
-            call(vec![Some(i64::MIN), Some(i64::MAX)], vec![Some(i64::MAX), Some(i64::MIN)], interval(0, 1, 0)).unwrap(),
+            call(vec![Some(i64::MIN), Some(i64::MAX)], vec![Some(i64::MAX), Some(i64::MIN)], interval(0, 1, 0))
+                .unwrap(),
             [Some(false), Some(false)]
         );
         assert_eq!(call(vec![Some(0)], vec![Some(DAY_NANOS)], interval(0, 1, 0)).unwrap(), [Some(true)]);

@@ -60,7 +60,9 @@ pub(super) fn load(path: &Path) -> Result<Job> {
         .file_stem()
         .and_then(|stem| stem.to_str())
         .filter(|stem| stem.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)))
-        .ok_or_else(|| invalid("name the file with letters, digits, `-`, `_` and `.` only; it names the output".into()))?
+        .ok_or_else(|| {
+            invalid("name the file with letters, digits, `-`, `_` and `.` only; it names the output".into())
+        })?
         .to_owned();
     for (key, value) in [("id", &manifest.id), ("name", &manifest.name), ("version", &manifest.version)] {
         if value.trim().is_empty() {
@@ -84,7 +86,10 @@ pub(super) fn load(path: &Path) -> Result<Job> {
         Some(_) => return Err(invalid(format!("source.time names `{}`, which is no datetime column", source.time))),
         None => {
             let known = suggestion(&source.time, source.columns.keys().map(String::as_str));
-            return Err(invalid(format!("source.time names `{}`, which is no column of the source{known}", source.time)));
+            return Err(invalid(format!(
+                "source.time names `{}`, which is no column of the source{known}",
+                source.time
+            )));
         }
     }
     if source.table == "raw" {

@@ -191,4 +191,3 @@ impl Job {
         Error::new(ErrorKind::InvalidJob, message).with("file", self.path.display())
     }
 }
-

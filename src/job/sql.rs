@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, Statement, Value, visit_expressions, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Query, SetExpr, Statement, Value, visit_expressions, visit_expressions_mut,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
@@ -122,11 +124,8 @@ mod tests {
 
     #[test]
     fn one_select_passes() {
-        for text in [
-            "SELECT 1",
-            "-- why\nWITH a AS (SELECT 1 AS x) SELECT x FROM a;",
-            "SELECT 1 UNION ALL (SELECT 2)",
-        ] {
+        for text in ["SELECT 1", "-- why\nWITH a AS (SELECT 1 AS x) SELECT x FROM a;", "SELECT 1 UNION ALL (SELECT 2)"]
+        {
             parse(text).unwrap();
         }
     }

@@ -38,8 +38,7 @@ pub(crate) enum Conversion {
 impl Columns {
     pub(crate) fn new(source: &SourceSpec) -> Self {
         let specs: Vec<_> = source.columns.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
-        let fields: Vec<_> =
-            specs.iter().map(|(name, spec)| Field::new(name, engine_type(spec.kind), true)).collect();
+        let fields: Vec<_> = specs.iter().map(|(name, spec)| Field::new(name, engine_type(spec.kind), true)).collect();
         let time = specs.iter().position(|(name, _)| *name == source.time).unwrap_or_default();
         Self { specs, schema: Arc::new(Schema::new(fields)), time }
     }
@@ -89,7 +88,11 @@ impl Columns {
                 (Some((_, one)), Some((_, other))) => {
                     return Err(Error::new(
                         ErrorKind::SchemaMismatch,
-                        format!("two columns could be `{name}`: `{}` and `{}`; write one of them in source.columns", one.name(), other.name()),
+                        format!(
+                            "two columns could be `{name}`: `{}` and `{}`; write one of them in source.columns",
+                            one.name(),
+                            other.name()
+                        ),
                     )
                     .with("column", self.name(column)));
                 }
@@ -110,10 +113,7 @@ impl Columns {
             ColumnType::String => is_text(physical) || is_number(physical) || *physical == DataType::Null,
             ColumnType::Datetime => {
                 is_text(physical)
-                    || matches!(
-                        physical,
-                        DataType::Timestamp(..) | DataType::Int64 | DataType::UInt64 | DataType::Null
-                    )
+                    || matches!(physical, DataType::Timestamp(..) | DataType::Int64 | DataType::UInt64 | DataType::Null)
             }
         };
         if !possible {

@@ -11,7 +11,9 @@ use datafusion::arrow::array::{
 use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
-use datafusion::arrow::datatypes::{TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type};
+use datafusion::arrow::datatypes::{
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
+};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
@@ -54,9 +56,9 @@ impl LakeTime {
                 TimeUnit::Nanosecond => scale(array.as_primitive::<TimestampNanosecondType>(), 1),
             },
             DataType::Int64 => scale(array.as_primitive::<Int64Type>(), self.epoch_nanos()),
-            DataType::UInt64 => array
-                .as_primitive::<UInt64Type>()
-                .unary_opt(|n| i64::try_from(n).ok()?.checked_mul(self.epoch_nanos())),
+            DataType::UInt64 => {
+                array.as_primitive::<UInt64Type>().unary_opt(|n| i64::try_from(n).ok()?.checked_mul(self.epoch_nanos()))
+            }
             DataType::Null => return Ok(new_null_array(&instant_type(), array.len())),
             _ => self.parse(cast(array, &DataType::Utf8)?.as_string::<i32>()),
         };
@@ -262,7 +264,10 @@ mod tests {
             "a zone is how an instant is shown, not what it is"
         );
         assert_eq!(times(EpochUnit::Ms, TimestampMillisecondArray::from(vec![-1])), [Some(-1_000_000)]);
-        assert_eq!(times(EpochUnit::Ms, Int64Array::from(vec![base / 1_000_000])), [Some(base / 1_000_000 * 1_000_000)]);
+        assert_eq!(
+            times(EpochUnit::Ms, Int64Array::from(vec![base / 1_000_000])),
+            [Some(base / 1_000_000 * 1_000_000)]
+        );
         assert_eq!(times(EpochUnit::S, UInt64Array::from(vec![1, u64::MAX])), [Some(1_000_000_000), None]);
         assert_eq!(times(EpochUnit::Ms, TimestampMicrosecondArray::from(vec![253_402_300_799_999_999])), [None]);
     }
@@ -278,10 +283,7 @@ mod tests {
             None,
         ]);
         let exact = Some(1_620_077_867_086_123_400);
-        assert_eq!(
-            times(EpochUnit::Ms, array),
-            [exact, exact, exact, Some(1_620_077_867_000_000_000), None, None]
-        );
+        assert_eq!(times(EpochUnit::Ms, array), [exact, exact, exact, Some(1_620_077_867_000_000_000), None, None]);
     }
 
     #[test]

@@ -55,11 +55,7 @@ impl FileFacts {
     /// # Errors
     /// When the footer cannot be read (`CorruptFile`, or `Unreachable` when the store is to blame), or when a column
     /// cannot be of the job's type (`SchemaMismatch`).
-    pub(crate) async fn read(
-        root: &Root,
-        file: LakeFile,
-        columns: &Columns,
-    ) -> Result<Self> {
+    pub(crate) async fn read(root: &Root, file: LakeFile, columns: &Columns) -> Result<Self> {
         let name = root.name(&file.meta.location);
         let metadata = DFParquetMetadata::new(root.store.as_ref(), &file.meta)
             .with_metadata_size_hint(Some(FOOTER_HINT))
@@ -80,9 +76,9 @@ impl FileFacts {
         for column in 0..columns.len() {
             let index = columns.find(column, &schema)?;
             if let Some(index) = index {
-                columns.conversion(column, reading_schema.field(index).data_type()).map_err(|e| {
-                    e.with("stored as", schema.field(index).name())
-                })?;
+                columns
+                    .conversion(column, reading_schema.field(index).data_type())
+                    .map_err(|e| e.with("stored as", schema.field(index).name()))?;
             }
             found.push(index);
         }
@@ -90,7 +86,9 @@ impl FileFacts {
         let resolution = time.map(|index| columns.resolution(schema.field(index).data_type()));
 
         // Leaf columns of the file under each column of the job: roots are counted, leaves are stored.
-        let leaves_of = |root: usize| (0..descriptor.num_columns()).filter(move |leaf| descriptor.get_column_root_idx(*leaf) == root);
+        let leaves_of = |root: usize| {
+            (0..descriptor.num_columns()).filter(move |leaf| descriptor.get_column_root_idx(*leaf) == root)
+        };
         let leaves: Vec<usize> = found.iter().flatten().flat_map(|root| leaves_of(*root)).collect();
         let time_leaf = time.and_then(|root| leaves_of(root).next());
         let row_groups = metadata

@@ -404,10 +404,7 @@ mod tests {
     fn a_range_has_the_partitions_that_it_touches_and_the_slack() {
         let day = "date={yyyy-MM-dd}";
         assert_eq!(paths(day, "2024-02-29", "2024-03-01", 0), ["date=2024-02-29"]);
-        assert_eq!(
-            paths(day, "2024-02-28T23:59:00Z", "2024-03-01", 0),
-            ["date=2024-02-28", "date=2024-02-29"]
-        );
+        assert_eq!(paths(day, "2024-02-28T23:59:00Z", "2024-03-01", 0), ["date=2024-02-28", "date=2024-02-29"]);
         assert_eq!(
             paths(day, "2024-02-29", "2024-03-01", 1),
             ["date=2024-02-28", "date=2024-02-29", "date=2024-03-01"]
@@ -452,8 +449,18 @@ mod tests {
 
     #[test]
     fn impossible_templates_are_refused() {
-        for text in ["", "date=", "{MM}/{yyyy}", "year={yyyy}/day={dd}", "date={yyyy-MM-dd", "a/b", "x={yy}", "../yyyy",
-                     "{yyyyMd}", "foo="] {
+        for text in [
+            "",
+            "date=",
+            "{MM}/{yyyy}",
+            "year={yyyy}/day={dd}",
+            "date={yyyy-MM-dd",
+            "a/b",
+            "x={yy}",
+            "../yyyy",
+            "{yyyyMd}",
+            "foo=",
+        ] {
             if text == "date=" {
                 layout(text);
                 continue;

@@ -1,8 +1,8 @@
 //! Lists the data files of partitions, and of nothing else.
 
 use futures::{StreamExt, TryStreamExt};
-use object_store::path::Path;
 use object_store::ObjectMeta;
+use object_store::path::Path;
 
 use super::layout::{Layout, Partition};
 use super::store::Root;
@@ -37,7 +37,9 @@ pub(crate) async fn list(root: &Root, layout: &Layout, partitions: &[Partition])
 
 async fn list_prefix(root: &Root, layout: &Layout, partitions: &[Partition], prefix: String) -> Result<Vec<LakeFile>> {
     let path = Path::parse(&prefix).map_err(|e| {
-        Error::new(ErrorKind::Usage, "the layout gives a folder that no store can hold").with("folder", &prefix).caused_by(e)
+        Error::new(ErrorKind::Usage, "the layout gives a folder that no store can hold")
+            .with("folder", &prefix)
+            .caused_by(e)
     })?;
     let mut listing = root.store.list(Some(&path));
     let mut files = Vec::new();
@@ -75,7 +77,9 @@ pub(crate) async fn list_some(root: &Root, count: usize) -> Result<Vec<ObjectMet
         .take(count)
         .try_collect()
         .await
-        .map_err(|e| Error::new(ErrorKind::Unreachable, "the lake cannot be listed").with("url", &root.display).caused_by(e))
+        .map_err(|e| {
+            Error::new(ErrorKind::Unreachable, "the lake cannot be listed").with("url", &root.display).caused_by(e)
+        })
 }
 
 fn is_data(meta: &ObjectMeta) -> bool {
@@ -105,7 +109,9 @@ mod tests {
         for path in ["a.parquet", "date=2024-05-01/part-0.snappy.parquet", "_year=2024/a.PARQUET", "x/a.parq"] {
             assert!(is_data(&meta(path, 1)), "{path}");
         }
-        for path in ["_delta_log/a.checkpoint.parquet", ".tmp/a.parquet", "_SUCCESS", "a.csv", "x/_a.parquet", "a.parquet.tmp"] {
+        for path in
+            ["_delta_log/a.checkpoint.parquet", ".tmp/a.parquet", "_SUCCESS", "a.csv", "x/_a.parquet", "a.parquet.tmp"]
+        {
             assert!(!is_data(&meta(path, 1)), "{path}");
         }
         assert!(!is_data(&meta("a.parquet", 0)), "an empty object is a folder's marker");

@@ -59,7 +59,8 @@ pub(crate) fn local_path(location: &str) -> Result<Option<PathBuf>> {
         None => Ok(Some(PathBuf::from(location))),
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("file") => {
             parse(location)?.to_file_path().map(Some).map_err(|()| {
-                Error::new(ErrorKind::Usage, "the URL names no local folder; write file:///folder").with("url", location)
+                Error::new(ErrorKind::Usage, "the URL names no local folder; write file:///folder")
+                    .with("url", location)
             })
         }
         Some(_) => Ok(None),
@@ -81,15 +82,19 @@ fn open_remote(location: &str) -> Result<Root> {
         ["aws_", "azure_", "google_"].iter().any(|provider| key.starts_with(provider)).then_some((key, value))
     });
     let (store, prefix) = object_store::parse_url_opts(&url, settings).map_err(|e| {
-        Error::new(ErrorKind::Usage, "the URL is of no store that can be opened; use s3://, abfss://, az://, gs://, file:// or a path")
-            .with("url", shown(&url))
-            .caused_by(e)
+        Error::new(
+            ErrorKind::Usage,
+            "the URL is of no store that can be opened; use s3://, abfss://, az://, gs://, file:// or a path",
+        )
+        .with("url", shown(&url))
+        .caused_by(e)
     })?;
     Ok(Root { store: Arc::new(PrefixStore::new(store, prefix)), display: shown(&url), folder: None })
 }
 
 fn parse(location: &str) -> Result<Url> {
-    Url::parse(location).map_err(|e| Error::new(ErrorKind::Usage, "the URL cannot be read").with("url", location).caused_by(e))
+    Url::parse(location)
+        .map_err(|e| Error::new(ErrorKind::Usage, "the URL cannot be read").with("url", location).caused_by(e))
 }
 
 /// The URL without what may be a secret: password and query (a SAS token).

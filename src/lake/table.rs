@@ -52,11 +52,8 @@ impl RawTable {
 
     /// A table of this shape without rows, for checking a job against.
     pub(crate) fn empty(columns: Arc<Columns>) -> Self {
-        let root = Root {
-            store: Arc::new(object_store::memory::InMemory::new()),
-            display: String::new(),
-            folder: None,
-        };
+        let root =
+            Root { store: Arc::new(object_store::memory::InMemory::new()), display: String::new(), folder: None };
         Self { root, columns, files: Vec::new(), range: (0, 0), notices: Arc::default() }
     }
 

@@ -47,8 +47,7 @@ pub(super) async fn evaluate(
     let hunt = Hunt::plan(context, job, &bindings, raw).await?;
     let schema = HitSchema::new(job, hunt.schema())?;
 
-    let mut writers =
-        windows.iter().map(|_| WindowWriter::new(&schema)).collect::<Result<Vec<_>>>()?;
+    let mut writers = windows.iter().map(|_| WindowWriter::new(&schema)).collect::<Result<Vec<_>>>()?;
     let position: HashMap<i64, usize> =
         windows.iter().enumerate().map(|(index, window)| (nanos(window.start()), index)).collect();
     let mut stream = hunt.run().await?;

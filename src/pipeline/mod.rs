@@ -80,7 +80,8 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
 
 /// A flat lake that holds its own output would read its hits as sign-ins.
 fn refuse_output_in_source(settings: &Settings) -> Result<()> {
-    let folder = |location: &str| crate::lake::local_path(location).ok().flatten().and_then(|path| path.canonicalize().ok());
+    let folder =
+        |location: &str| crate::lake::local_path(location).ok().flatten().and_then(|path| path.canonicalize().ok());
     match (folder(&settings.source), folder(&settings.output)) {
         (Some(source), Some(output)) if settings.layout.is_flat() && output.starts_with(&source) => Err(Error::new(
             ErrorKind::Usage,
@@ -206,7 +207,8 @@ impl<'a> Run<'a> {
             Err(error) => return Ok(Some(error)),
         };
         if let Some(text) = evaluated.notices.unreadable_time() {
-            self.warnings.push(format!("the time column holds text that is no time, such as `{text}`; such rows match nothing"));
+            self.warnings
+                .push(format!("the time column holds text that is no time, such as `{text}`; such rows match nothing"));
         }
         for (index, rows) in chunk.iter().zip(evaluated.rows) {
             self.commit(inputs, *index, rows).await;
@@ -291,7 +293,8 @@ impl<'a> Run<'a> {
     /// The times that the rows of neighbouring windows have, in nanoseconds.
     fn range(&self, windows: &[usize]) -> (i64, i64) {
         let window = |index: Option<&usize>| index.map(|index| &self.survey.windows[*index].window);
-        let from = window(windows.first()).map_or(0, |first| nanos(first.read_range(self.settings.scope, self.lookback).0));
+        let from =
+            window(windows.first()).map_or(0, |first| nanos(first.read_range(self.settings.scope, self.lookback).0));
         (from, window(windows.last()).map_or(0, |last| nanos(last.end())))
     }
 }

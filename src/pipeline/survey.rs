@@ -51,7 +51,10 @@ impl Survey {
         let files = lake::list(&root, layout, &partitions).await?;
         let mut by_partition: BTreeMap<DateTime<Utc>, Vec<usize>> = BTreeMap::new();
         for (index, file) in files.iter().enumerate() {
-            by_partition.entry(file.partition.as_ref().map_or(DateTime::UNIX_EPOCH, |p| p.start)).or_default().push(index);
+            by_partition
+                .entry(file.partition.as_ref().map_or(DateTime::UNIX_EPOCH, |p| p.start))
+                .or_default()
+                .push(index);
         }
 
         let exists = |partition: &Partition| by_partition.contains_key(&partition.start);
@@ -72,8 +75,11 @@ impl Survey {
                     .collect();
                 // A neighbour within the slack can hold rows of this window, so it counts as its source.
                 let has_source = layout.partitions(window.start(), to, settings.slack).iter().any(exists);
-                let missing =
-                    layout.partitions(window.start(), to, 0).into_iter().filter(|partition| !exists(partition)).collect();
+                let missing = layout
+                    .partitions(window.start(), to, 0)
+                    .into_iter()
+                    .filter(|partition| !exists(partition))
+                    .collect();
                 WindowPlan { window, files, missing, has_source }
             })
             .collect();

@@ -20,7 +20,11 @@ pub fn report_text(report: &RunReport) -> String {
             Outcome::Done { hits, kql_rows, over_limit, .. } => {
                 done += 1;
                 let kql = kql_rows.map_or(String::new(), |rows| format!(", {rows} by KQL's innerunique"));
-                let over = if *over_limit > 0 { format!("; {} over the limit", plural(*over_limit, "key")) } else { String::new() };
+                let over = if *over_limit > 0 {
+                    format!("; {} over the limit", plural(*over_limit, "key"))
+                } else {
+                    String::new()
+                };
                 (told <= MOST_LINES || *hits > 0).then(|| format!("{}{kql}{over}", plural(*hits, "hit")))
             }
             Outcome::UpToDate { hits } => {

@@ -103,7 +103,9 @@ impl Table {
 
     async fn read<T: serde::de::DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
         let failed = |e: object_store::Error| {
-            Error::new(ErrorKind::Unreachable, "the record cannot be read").with("file", self.root.name(path)).caused_by(e)
+            Error::new(ErrorKind::Unreachable, "the record cannot be read")
+                .with("file", self.root.name(path))
+                .caused_by(e)
         };
         let bytes = match self.root.store.get(path).await {
             Ok(found) => found.bytes().await.map_err(failed)?,
@@ -111,15 +113,20 @@ impl Table {
             Err(e) => return Err(failed(e)),
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            Error::new(ErrorKind::Output, "the record is damaged or of a later version; remove it to have its window evaluated again")
-                .with("file", self.root.name(path))
-                .caused_by(e)
+            Error::new(
+                ErrorKind::Output,
+                "the record is damaged or of a later version; remove it to have its window evaluated again",
+            )
+            .with("file", self.root.name(path))
+            .caused_by(e)
         })
     }
 
     async fn put(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
         let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Output, "the output cannot be written").with("file", self.root.name(path)).caused_by(cause)
+            Error::new(ErrorKind::Output, "the output cannot be written")
+                .with("file", self.root.name(path))
+                .caused_by(cause)
         };
         match &self.root.folder {
             Some(folder) => {

@@ -58,7 +58,9 @@ pub(crate) struct WindowRows {
 impl HitSchema {
     pub(crate) fn new(job: &Job, select: &Schema) -> Result<Self> {
         let position = |name: &str| {
-            select.index_of(name).map_err(|_| Error::new(ErrorKind::InvalidJob, format!("the SELECT gives no column {name}")))
+            select
+                .index_of(name)
+                .map_err(|_| Error::new(ErrorKind::InvalidJob, format!("the SELECT gives no column {name}")))
         };
         let window_start = position(WINDOW_START)?;
         let over_limit = select.index_of(OVER_LIMIT).ok();
@@ -91,11 +93,15 @@ impl HitSchema {
 
     /// The first instants of the rows' windows, in nanoseconds.
     pub(crate) fn window_starts(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
-        let starts = cast(rows.column(self.window_start), &DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())))
-            .map_err(encoding_error)?;
+        let starts =
+            cast(rows.column(self.window_start), &DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())))
+                .map_err(encoding_error)?;
         let starts = starts.as_primitive::<TimestampNanosecondType>();
         if starts.null_count() > 0 {
-            return Err(Error::new(ErrorKind::InvalidJob, "a row has no window_start; filter null times out in the SQL"));
+            return Err(Error::new(
+                ErrorKind::InvalidJob,
+                "a row has no window_start; filter null times out in the SQL",
+            ));
         }
         Ok(starts.values().to_vec())
     }
@@ -194,7 +200,8 @@ impl<'a> WindowWriter<'a> {
             // The engine's version is in the run record; here it would change the bytes with every upgrade.
             .set_created_by("lakehunt".to_owned())
             .build();
-        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema.schema), Some(properties)).map_err(encoding_error)?;
+        let writer =
+            ArrowWriter::try_new(Vec::new(), Arc::clone(&schema.schema), Some(properties)).map_err(encoding_error)?;
         let kql_rows = schema.schema.index_of(KQL_RANK).is_ok().then_some(0);
         Ok(Self { schema, writer, hits: 0, kql_rows, over_limit: Vec::new() })
     }
@@ -250,7 +257,9 @@ fn plain(array: &ArrayRef) -> Result<ArrayRef, datafusion::arrow::error::ArrowEr
         let micros: TimestampMicrosecondArray = match unit {
             TimeUnit::Nanosecond => floor(array.as_primitive::<TimestampNanosecondType>()),
             TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().clone(),
-            TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().unary_opt(|t| t.checked_mul(1_000)),
+            TimeUnit::Millisecond => {
+                array.as_primitive::<TimestampMillisecondType>().unary_opt(|t| t.checked_mul(1_000))
+            }
             TimeUnit::Second => array.as_primitive::<TimestampSecondType>().unary_opt(|t| t.checked_mul(1_000_000)),
         };
         return Ok(Arc::new(micros.with_timezone("UTC")));

@@ -12,7 +12,7 @@ mod commit;
 mod hits;
 mod record;
 
-pub(crate) use commit::{Table};
+pub(crate) use commit::Table;
 pub(crate) use hits::{HitSchema, WindowRows, WindowWriter, stretches};
 pub(crate) use record::VERSION;
 pub use record::{Input, JobOfRecord, Key, RunRecord, WindowOfRecord};

@@ -37,7 +37,9 @@ impl FromStr for WindowSize {
         if nanos < 1_000_000_000 || nanos % 1_000_000_000 != 0 || (DAY_NANOS % nanos != 0 && nanos % DAY_NANOS != 0) {
             return Err(Error::new(
                 ErrorKind::Usage,
-                format!("windows of {size} do not divide a day; choose whole seconds that do (15m, 1h, 6h), whole days or `all`"),
+                format!(
+                    "windows of {size} do not divide a day; choose whole seconds that do (15m, 1h, 6h), whole days or `all`"
+                ),
             ));
         }
         Ok(Self::Every(size))

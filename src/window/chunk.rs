@@ -16,9 +16,10 @@ pub(crate) fn chunks<'a, T>(
     let mut spent = 0_u64;
     for item in windows {
         let price = cost(&item);
-        let fits = chunks.last().and_then(|chunk| chunk.last()).is_some_and(|last| {
-            window(last).end() == window(&item).start() && spent.saturating_add(price) <= budget
-        });
+        let fits = chunks
+            .last()
+            .and_then(|chunk| chunk.last())
+            .is_some_and(|last| window(last).end() == window(&item).start() && spent.saturating_add(price) <= budget);
         if fits {
             spent += price;
             if let Some(chunk) = chunks.last_mut() {
