@@ -8,10 +8,13 @@
 //!      -> hits.parquet, then the run record -> RunReport
 //! ```
 
+mod cli;
 mod engine;
 mod error;
+mod explain;
 mod functions;
 mod generate;
+mod inspect;
 mod job;
 mod lake;
 mod pipeline;
@@ -21,13 +24,18 @@ mod sink;
 mod timespan;
 mod window;
 
+pub use cli::main as cli;
 pub use error::{Error, ErrorKind, Result};
+pub use explain::{check, explain};
 pub use generate::{GenerateError, Generated, PlantedHit, TenantSpec, TimeUnit, generate};
-pub use job::Job;
+pub use job::{
+    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, Job, OutputSpec, RunSpec, Severity, SourceSpec,
+    Value, WindowSpec,
+};
 pub use lake::{Layout, Partition, Resolution};
 pub use pipeline::{Observer, Survey, WindowPlan, run};
 pub use report::{Outcome, RunReport, WindowReport};
 pub use settings::{DEFAULT_MEMORY_LIMIT, Settings};
-pub use sink::RunRecord;
+pub use sink::{Input, JobOfRecord, Key, RunRecord, WindowOfRecord};
 pub use timespan::Timespan;
 pub use window::{Scope, Span, Window, WindowSize, parse_instant};

@@ -1,1 +1,5 @@
-fn main() {}
+//! The command line; see `lakehunt --help`.
+
+fn main() -> std::process::ExitCode {
+    lakehunt::cli()
+}

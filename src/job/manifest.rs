@@ -204,7 +204,7 @@ pub struct OutputSpec {
 #[serde(deny_unknown_fields, default)]
 pub struct RunSpec {
     /// Threads; `--threads` overrides it.
-    pub threads: Option<usize>,
+    pub threads: Option<std::num::NonZeroUsize>,
     /// Memory for the engine, for example `512MiB`; `--memory-limit` overrides it.
     pub memory_limit: Option<String>,
 }

@@ -11,9 +11,11 @@ mod sql;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use manifest::{ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, OutputSpec, RunSpec, Severity};
-pub use manifest::{SourceSpec, WindowSpec};
-pub use parameter::{ParameterType, Value};
+pub use manifest::{
+    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, OutputSpec, RunSpec, Severity, SourceSpec,
+    WindowSpec,
+};
+pub use parameter::Value;
 pub(crate) use sql::{HuntSql as Sql, placeholders_mut};
 
 use crate::error::{Error, ErrorKind, Result, suggestion};

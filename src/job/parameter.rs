@@ -12,7 +12,7 @@ use crate::window::parse_instant;
 /// The type of a parameter, in KQL's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ParameterType {
+pub(crate) enum ParameterType {
     /// A length of time: `1m`.
     Timespan,
     /// A whole number of 64 bits.

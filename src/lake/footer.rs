@@ -22,6 +22,8 @@ const FOOTER_HINT: usize = 64 * 1024;
 pub(crate) struct FileFacts {
     pub(crate) file: LakeFile,
     pub(crate) metadata: Arc<ParquetMetaData>,
+    /// As the file has it.
+    pub(crate) schema: SchemaRef,
     /// What to ask the Parquet reader for.
     pub(crate) reading_schema: SchemaRef,
     /// Where each column of `raw` is found, by position in the file's schema.
@@ -101,7 +103,7 @@ impl FileFacts {
                 times: time_leaf.zip(resolution).and_then(|(leaf, resolution)| times(group, leaf, resolution)),
             })
             .collect();
-        Ok(Self { file, metadata, reading_schema, found, resolution, row_groups })
+        Ok(Self { file, metadata, schema: Arc::new(schema), reading_schema, found, resolution, row_groups })
     }
 
     pub(crate) fn rows(&self) -> u64 {

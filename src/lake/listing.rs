@@ -69,6 +69,18 @@ async fn list_prefix(root: &Root, layout: &Layout, partitions: &[Partition], pre
     Ok(files)
 }
 
+/// All data files of the lake whose folders fit the layout, ordered by path.
+pub(crate) async fn list_all(root: &Root, layout: &Layout) -> Result<Vec<LakeFile>> {
+    let mut files: Vec<LakeFile> = list_some(root, usize::MAX)
+        .await?
+        .into_iter()
+        .map(|meta| LakeFile { partition: layout.locate(meta.location.as_ref()), meta })
+        .filter(|file| layout.is_flat() || file.partition.is_some())
+        .collect();
+    files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
+    Ok(files)
+}
+
 /// At most `count` data files from anywhere below the root, for a first look at a lake.
 pub(crate) async fn list_some(root: &Root, count: usize) -> Result<Vec<ObjectMeta>> {
     root.store

@@ -10,12 +10,12 @@ mod listing;
 mod store;
 mod table;
 
+pub(crate) use columns::Columns;
 pub use columns::Resolution;
-pub(crate) use columns::{Columns, TEXT};
 pub(crate) use convert::Notices;
 pub(crate) use footer::FileFacts;
 pub(crate) use layout::WELL_KNOWN;
 pub use layout::{Layout, Partition};
-pub(crate) use listing::{LakeFile, list, list_some};
+pub(crate) use listing::{LakeFile, list, list_all, list_some};
 pub(crate) use store::{Root, create, local_path, open};
 pub(crate) use table::RawTable;

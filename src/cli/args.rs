@@ -1,0 +1,350 @@
+//! What was typed. What it means is decided in `settings`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use chrono::NaiveDate;
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::generate::TimeUnit;
+use crate::window::Scope;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed
+  2    a flag or the job is not valid
+  3    some windows failed, the others are committed
+  4    another run committed the same window
+  5    the source is missing or cannot be reached
+  10   hits were found, with --fail-on-hits
+  130  interrupted (143: terminated)
+
+A flag goes before its environment variable, and that before the job file.";
+
+/// Threat hunts as SQL over Parquet sign-in lakes, with KQL's answer to the row
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 110)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+
+    /// Tell more on stderr (twice: even more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+
+    /// Tell errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// The form of the logs on stderr
+    #[arg(long, global = true, value_enum, default_value_t, env = "LAKEHUNT_LOG_FORMAT")]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a hunt over windows of a lake and write the hit table
+    Run(RunArgs),
+    /// Make a week of a synthetic tenant, hunt in it, show the hits
+    Demo(DemoArgs),
+    /// Make a synthetic tenant's lake
+    Generate(GenerateArgs),
+    /// Show a hunt's SQL with its parameters and its plans
+    Explain(ExplainArgs),
+    /// Check a job file and its SQL without touching a lake
+    Validate(ValidateArgs),
+    /// Look at a lake: layout, files, rows, times, schemas, nulls, duplicates
+    Inspect(InspectArgs),
+    /// Print the hits of an output
+    Hits(HitsArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Where the rows are and how they are read.
+#[derive(Debug, clap::Args)]
+pub(super) struct SettingsArgs {
+    /// The root of the lake: a folder, file://, s3://, abfss://, az:// or gs://
+    #[arg(long, env = "LAKEHUNT_SOURCE", value_name = "URL")]
+    pub(super) source: Option<String>,
+
+    /// How folders follow from time, for example date={yyyy-MM-dd}, year=/month=/day=, yyyy/MM/dd, flat
+    #[arg(long, env = "LAKEHUNT_LAYOUT", value_name = "TEMPLATE")]
+    pub(super) layout: Option<String>,
+
+    /// Partitions read before and after those of a window
+    #[arg(long, env = "LAKEHUNT_SLACK", value_name = "N")]
+    pub(super) slack: Option<u32>,
+
+    /// The column to take the time from, instead of the job's
+    #[arg(long, env = "LAKEHUNT_TIME_COLUMN", value_name = "NAME")]
+    pub(super) time_column: Option<String>,
+
+    /// The first instant, a UTC date or RFC 3339; the range is half-open [from, to)
+    #[arg(long, env = "LAKEHUNT_FROM", value_name = "INSTANT")]
+    pub(super) from: Option<String>,
+
+    /// The first instant after the range
+    #[arg(long, env = "LAKEHUNT_TO", value_name = "INSTANT")]
+    pub(super) to: Option<String>,
+
+    /// The length of a window (15m, 1h, 6h, 1d, 7d), or all for one over the whole range
+    #[arg(long, env = "LAKEHUNT_WINDOW", value_name = "SIZE")]
+    pub(super) window: Option<String>,
+
+    /// Whether a window sees the time just before it
+    #[arg(long, env = "LAKEHUNT_SCOPE", value_enum)]
+    pub(super) scope: Option<Scope>,
+
+    /// Sets a parameter of the job for this run; can be given again
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub(super) params: Vec<String>,
+
+    /// Threads [default: one a core]
+    #[arg(long, env = "LAKEHUNT_THREADS", value_name = "N")]
+    pub(super) threads: Option<NonZeroUsize>,
+
+    /// Memory for joins, aggregations and sorts [default: 2GiB]
+    #[arg(long, env = "LAKEHUNT_MEMORY_LIMIT", value_name = "SIZE")]
+    pub(super) memory_limit: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    /// A job file's path, or the name of one in the folder jobs
+    pub(super) job: String,
+
+    #[command(flatten)]
+    pub(super) settings: SettingsArgs,
+
+    /// The root of the output: a folder or a URL
+    #[arg(long, env = "LAKEHUNT_OUTPUT", value_name = "URL")]
+    pub(super) output: Option<String>,
+
+    /// Print windows, files and bytes; read no data and write nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Evaluate windows again that are done
+    #[arg(long)]
+    pub(super) force: bool,
+
+    /// End with code 10 when there are hits
+    #[arg(long)]
+    pub(super) fail_on_hits: bool,
+
+    /// Print one JSON value instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DemoArgs {
+    /// The folder to work in; it must not exist or be an earlier demo's
+    #[arg(long, default_value = "lakehunt-demo", value_name = "FOLDER")]
+    pub(super) dir: PathBuf,
+
+    /// The job
+    #[arg(long, default_value = "signin-success-then-fail")]
+    pub(super) job: String,
+}
+
+/// The unit of a synthetic lake's times.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum UnitArg {
+    /// INT64 milliseconds
+    Ms,
+    /// INT64 microseconds
+    #[default]
+    Us,
+    /// INT64 nanoseconds
+    Ns,
+    /// INT96
+    Int96,
+    /// ISO 8601 text with seven digits
+    Text,
+}
+
+impl From<UnitArg> for TimeUnit {
+    fn from(unit: UnitArg) -> Self {
+        match unit {
+            UnitArg::Ms => Self::Ms,
+            UnitArg::Us => Self::Us,
+            UnitArg::Ns => Self::Ns,
+            UnitArg::Int96 => Self::Int96,
+            UnitArg::Text => Self::Text,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GenerateArgs {
+    /// The root of the new lake; it must be empty
+    pub(super) output: PathBuf,
+
+    /// The first day, UTC
+    #[arg(long, default_value = "2024-05-01", value_name = "DATE")]
+    pub(super) start: NaiveDate,
+
+    /// Days
+    #[arg(long, default_value_t = 7)]
+    pub(super) days: u32,
+
+    /// Rows a day
+    #[arg(long, default_value_t = 100_000)]
+    pub(super) rows_per_day: u64,
+
+    /// Users
+    #[arg(long, default_value_t = 2_000)]
+    pub(super) users: u32,
+
+    /// Applications
+    #[arg(long, default_value_t = 120)]
+    pub(super) apps: u32,
+
+    /// How unequal users and apps are: the exponent of Zipf's law, 0 for equal
+    #[arg(long, default_value_t = 0.8)]
+    pub(super) skew: f64,
+
+    /// Service accounts: (user, IP) keys with very many sign-ins
+    #[arg(long, default_value_t = 4)]
+    pub(super) service_accounts: u32,
+
+    /// Their share of all rows
+    #[arg(long, default_value_t = 0.1)]
+    pub(super) service_share: f64,
+
+    /// Planted attacks a day
+    #[arg(long, default_value_t = 5)]
+    pub(super) attacks_per_day: u32,
+
+    /// The seed; the same settings give the same bytes
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+
+    /// How folders follow from time
+    #[arg(long, default_value = "date={yyyy-MM-dd}", value_name = "TEMPLATE")]
+    pub(super) layout: String,
+
+    /// How times are stored
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) time_unit: UnitArg,
+
+    /// Files in each partition
+    #[arg(long, default_value_t = 1)]
+    pub(super) files: u32,
+
+    /// Write the rows of a day in no order
+    #[arg(long)]
+    pub(super) shuffle: bool,
+
+    /// Write strings plain instead of dictionary-encoded
+    #[arg(long)]
+    pub(super) plain: bool,
+
+    /// Write only the six columns that the sign-in hunt reads
+    #[arg(long)]
+    pub(super) six_columns: bool,
+
+    /// Print the planted hits as JSON lines
+    #[arg(long)]
+    pub(super) planted: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainArgs {
+    /// A job file's path, or the name of one in the folder jobs
+    pub(super) job: String,
+
+    #[command(flatten)]
+    pub(super) settings: SettingsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ValidateArgs {
+    /// Job files or names; all of the folder jobs when none is given
+    pub(super) jobs: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InspectArgs {
+    /// The root of the lake
+    pub(super) source: String,
+
+    /// How folders follow from time [default: guessed from the folders]
+    #[arg(long, env = "LAKEHUNT_LAYOUT", value_name = "TEMPLATE")]
+    pub(super) layout: Option<String>,
+
+    /// The job whose columns are looked for
+    #[arg(long, default_value = "signin-success-then-fail")]
+    pub(super) job: String,
+
+    /// The first instant, a UTC date or RFC 3339 [default: all files]
+    #[arg(long, value_name = "INSTANT", requires = "to")]
+    pub(super) from: Option<String>,
+
+    /// The first instant after the range
+    #[arg(long, value_name = "INSTANT", requires = "from")]
+    pub(super) to: Option<String>,
+
+    /// Print one JSON value instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum HitsFormat {
+    /// A table for a terminal
+    #[default]
+    Table,
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values with a header
+    Csv,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct HitsArgs {
+    /// The root of the output
+    #[arg(env = "LAKEHUNT_OUTPUT")]
+    pub(super) output: String,
+
+    /// Only hits of this job (its short name)
+    #[arg(long)]
+    pub(super) job: Option<String>,
+
+    /// Only windows that begin at or after this instant
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) from: Option<String>,
+
+    /// Only windows that begin before this instant
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) to: Option<String>,
+
+    /// Only the rows of KQL's own answer (innerunique: one a key)
+    #[arg(long)]
+    pub(super) kql: bool,
+
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: HitsFormat,
+
+    /// The columns to print, separated by commas [default: all; a table shows the hit's own values]
+    #[arg(long, value_delimiter = ',')]
+    pub(super) columns: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub(super) shell: Shell,
+}

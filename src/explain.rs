@@ -1,0 +1,71 @@
+//! Shows a hunt without running it: its SQL, the values of its parameters and its plans.
+
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crate::engine::{self, Bindings, Hunt, Limits};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
+use crate::lake::{Columns, RawTable};
+use crate::settings::{DEFAULT_MEMORY_LIMIT, Settings};
+use crate::window::{Scope, Span, WindowSize, parse_instant};
+
+/// Plans `job` over a table without rows: everything that can be wrong with its SQL shows.
+///
+/// # Errors
+/// `InvalidJob`, as a run would give it.
+pub async fn check(job: &Job) -> Result<()> {
+    let size: WindowSize = job.window().size.parse().map_err(|e: Error| {
+        Error::new(ErrorKind::InvalidJob, "window.size is not valid").with("file", job.path().display()).caused_by(e)
+    })?;
+    job.source().layout.parse::<crate::lake::Layout>().map_err(|e| {
+        Error::new(ErrorKind::InvalidJob, "source.layout is not valid").with("file", job.path().display()).caused_by(e)
+    })?;
+    let hunt = hunt(job, size, job.window().scope, NonZeroUsize::MIN, DEFAULT_MEMORY_LIMIT).await?;
+    hunt.physical_text().await.map(|_| ())
+}
+
+/// The text of `lakehunt explain`: parameters, SQL, logical and physical plan, for the first window of `settings`.
+///
+/// # Errors
+/// As [`check`].
+pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
+    let windows = settings.span.windows(settings.window)?;
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(String::new()) };
+    let bindings = Bindings::new(job, first, last, settings.scope, job.lookback()?);
+    let hunt = plan(job, &bindings, settings.threads, settings.memory_limit).await?;
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "-- {} {}, {}", job.name(), job.version(), job.path().display());
+    for (name, value) in bindings.shown() {
+        let _ = writeln!(text, "--   ${name:<22} {value}");
+    }
+    if let Some(view) = job.view_sql() {
+        let _ =
+            writeln!(text, "\n-- view {} ({})\n{}", job.source().table, view.path().display(), view.text().trim_end());
+    }
+    let _ = writeln!(text, "\n-- hunt ({})\n{}", job.hunt_sql().path().display(), job.sql().trim_end());
+    let _ = writeln!(text, "\n-- logical plan\n{}", hunt.logical_text()?.trim_end());
+    let _ = writeln!(text, "\n-- physical plan\n{}", hunt.physical_text().await?.trim_end());
+    Ok(text)
+}
+
+async fn hunt(job: &Job, size: WindowSize, scope: Scope, threads: NonZeroUsize, memory: usize) -> Result<Hunt> {
+    // Any aligned range does; this one begins on a Monday.
+    let from = parse_instant("2024-01-01")?;
+    let days = match size {
+        WindowSize::Every(size) => size.nanos(),
+        WindowSize::All => crate::timespan::DAY_NANOS,
+    };
+    let windows = Span::try_new(from, from + chrono::TimeDelta::nanoseconds(days))?.windows(WindowSize::All)?;
+    let window = windows.first().ok_or_else(|| Error::new(ErrorKind::Engine, "a range has no window"))?;
+    let bindings = Bindings::new(job, window, window, scope, job.lookback()?);
+    plan(job, &bindings, threads, memory).await
+}
+
+async fn plan(job: &Job, bindings: &Bindings, threads: NonZeroUsize, memory: usize) -> Result<Hunt> {
+    let context = engine::context(Limits { threads, memory })?;
+    let columns = Arc::new(Columns::new(job.source()));
+    Hunt::plan(context, job, bindings, RawTable::empty(columns)).await
+}

@@ -1,0 +1,152 @@
+//! Looks at a lake before a job is pointed at it.
+
+mod data;
+mod guess;
+mod text;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
+use crate::lake::{self, Columns, FileFacts, Layout, Resolution, Root};
+use crate::window::nanos;
+
+pub(crate) use data::{Lag, Nulls};
+pub(crate) use text::inspection_text;
+
+/// Footers fetched at once.
+const CONCURRENT_FOOTERS: usize = 16;
+
+/// What a lake holds, as a job sees it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inspection {
+    /// The root, without secrets.
+    pub(crate) source: String,
+    pub(crate) layout: String,
+    /// Whether the layout was guessed from the folders.
+    pub(crate) layout_guessed: bool,
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+    pub(crate) partitions: usize,
+    /// Files that cannot be used, with why.
+    pub(crate) unusable: BTreeMap<String, String>,
+    /// Files whose times lie outside their partition, by their footers.
+    pub(crate) outside_partition: Vec<String>,
+    /// The columns that the job reads, as they are stored: name and type, and in how many files.
+    pub(crate) schemas: BTreeMap<String, BTreeMap<String, usize>>,
+    /// The units of the times, and in how many files.
+    pub(crate) time_units: BTreeMap<String, usize>,
+    pub(crate) coarsest_time_unit: Option<Resolution>,
+    pub(crate) earliest: Option<DateTime<Utc>>,
+    pub(crate) latest: Option<DateTime<Utc>>,
+    /// Rows that are empty or null, a column.
+    pub(crate) nulls: Vec<Nulls>,
+    /// Rows that repeat another one in all columns that the job reads.
+    pub(crate) duplicate_rows: u64,
+    /// How long the time of one column trails that of another.
+    pub(crate) lag: Option<Lag>,
+}
+
+/// Looks at the lake at `source` with the columns of `job`: at all of it, or at the partitions of a half-open range.
+pub(crate) async fn inspect(
+    job: &Job,
+    source: &str,
+    layout: Option<Layout>,
+    range: Option<(DateTime<Utc>, DateTime<Utc>)>,
+) -> Result<Inspection> {
+    let root = lake::open(source)?;
+    let guessed = layout.is_none();
+    let layout = match layout {
+        Some(layout) => layout,
+        None => guess::layout(&root).await?,
+    };
+    let files = match range {
+        Some((from, to)) => lake::list(&root, &layout, &layout.partitions(from, to, 0)).await?,
+        None => lake::list_all(&root, &layout).await?,
+    };
+    if files.is_empty() {
+        return Err(Error::new(ErrorKind::SourceMissing, format!("there is no data file under the layout {layout}"))
+            .with("url", &root.display));
+    }
+    let columns = Arc::new(Columns::new(job.source()));
+    let bytes = files.iter().map(|file| file.meta.size).sum();
+    let count = files.len();
+    let mut partitions: Vec<_> = files.iter().filter_map(|file| file.partition.clone()).collect();
+    partitions.sort();
+    partitions.dedup();
+
+    let (facts, unusable) = footers(&root, files, &columns).await;
+    let mut inspection = Inspection {
+        source: root.display.clone(),
+        layout: layout.to_string(),
+        layout_guessed: guessed,
+        files: count,
+        bytes,
+        rows: facts.iter().map(|facts| facts.rows()).sum(),
+        partitions: partitions.len(),
+        unusable,
+        outside_partition: Vec::new(),
+        schemas: BTreeMap::new(),
+        time_units: BTreeMap::new(),
+        coarsest_time_unit: facts.iter().filter_map(|facts| facts.resolution).max(),
+        earliest: None,
+        latest: None,
+        nulls: Vec::new(),
+        duplicate_rows: 0,
+        lag: None,
+    };
+    for facts in &facts {
+        for (column, found) in facts.found.iter().enumerate() {
+            let stored = match found {
+                Some(index) => {
+                    let field = facts.schema.field(*index);
+                    format!("{} {}", field.name(), field.data_type())
+                }
+                None => "absent".to_owned(),
+            };
+            *inspection.schemas.entry(columns.name(column).to_owned()).or_default().entry(stored).or_default() += 1;
+        }
+        if let Some(unit) = facts.resolution {
+            *inspection.time_units.entry(unit.to_string()).or_default() += 1;
+        }
+        if let (Some(partition), Some((earliest, latest))) = (&facts.file.partition, facts.times())
+            && (earliest < nanos(partition.start) || latest >= nanos(partition.end))
+        {
+            inspection.outside_partition.push(root.name(&facts.file.meta.location));
+        }
+    }
+    data::fill(&mut inspection, job, &root, &columns, &facts).await?;
+    Ok(inspection)
+}
+
+async fn footers(
+    root: &Root,
+    files: Vec<lake::LakeFile>,
+    columns: &Columns,
+) -> (Vec<Arc<FileFacts>>, BTreeMap<String, String>) {
+    let results: Vec<_> = futures::stream::iter(files)
+        .map(|file| async move {
+            let name = root.name(&file.meta.location);
+            (name, FileFacts::read(root, file, columns).await)
+        })
+        .buffered(CONCURRENT_FOOTERS)
+        .collect()
+        .await;
+    let mut facts = Vec::new();
+    let mut unusable = BTreeMap::new();
+    for (name, result) in results {
+        match result {
+            Ok(file) => facts.push(Arc::new(file)),
+            Err(error) => {
+                unusable.insert(name, error.to_string());
+            }
+        }
+    }
+    (facts, unusable)
+}

@@ -1,0 +1,97 @@
+//! Reads hits back from an output.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+
+use crate::engine::WINDOW_START;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::{self, Root};
+
+/// The hit tables of an output.
+#[derive(Debug)]
+pub(crate) struct HitReader {
+    root: Root,
+}
+
+impl HitReader {
+    /// Opens the output.
+    pub(crate) fn open(output: &str) -> Result<Self> {
+        Ok(Self { root: lake::open(output)? })
+    }
+
+    /// The hit files of all jobs or of one, ordered by job and window.
+    pub(crate) async fn files(&self, job: Option<&str>) -> Result<Vec<Path>> {
+        let prefix = match job {
+            Some(job) => Path::from(format!("hits/job={job}")),
+            None => Path::from("hits"),
+        };
+        let unreachable = |e| {
+            Error::new(ErrorKind::Unreachable, "the output cannot be listed")
+                .with("url", self.root.name(&prefix))
+                .caused_by(e)
+        };
+        let mut files: Vec<Path> = self
+            .root
+            .store
+            .list(Some(&prefix))
+            .map_ok(|meta| meta.location)
+            .try_filter(|path| futures::future::ready(path.filename() == Some("hits.parquet")))
+            .try_collect()
+            .await
+            .map_err(unreachable)?;
+        if files.is_empty() {
+            return Err(Error::new(ErrorKind::SourceMissing, "the output holds no hit table; run a job first")
+                .with("url", self.root.name(&prefix)));
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// The rows of a file whose window begins in the half-open range.
+    pub(crate) async fn read(
+        &self,
+        file: &Path,
+        from: Option<DateTime<Utc>>,
+        to: Option<DateTime<Utc>>,
+    ) -> Result<Vec<RecordBatch>> {
+        let damaged = |e: Box<dyn std::error::Error + Send + Sync>| {
+            Error::new(ErrorKind::CorruptFile, "the hits cannot be read")
+                .with("file", self.root.name(file))
+                .caused_by(e)
+        };
+        let content = self.root.store.get(file).await.map_err(|e| damaged(e.into()))?;
+        let bytes: Bytes = content.bytes().await.map_err(|e| damaged(e.into()))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+            .and_then(ParquetRecordBatchReaderBuilder::build)
+            .map_err(|e| damaged(e.into()))?;
+        let mut batches = Vec::new();
+        for batch in reader {
+            let batch = batch.map_err(|e| damaged(e.into()))?;
+            let Some(starts) = batch.column_by_name(WINDOW_START) else {
+                return Err(damaged("it has no column window_start".into()));
+            };
+            let Some(starts) = starts.as_primitive_opt::<TimestampMicrosecondType>() else {
+                return Err(damaged("its window_start is no time".into()));
+            };
+            let inside: BooleanArray =
+                starts
+                    .iter()
+                    .map(|start| {
+                        let start = start.and_then(DateTime::from_timestamp_micros);
+                        Some(start.is_some_and(|start| {
+                            from.is_none_or(|from| start >= from) && to.is_none_or(|to| start < to)
+                        }))
+                    })
+                    .collect();
+            batches.push(filter_record_batch(&batch, &inside).map_err(|e| damaged(e.into()))?);
+        }
+        Ok(batches)
+    }
+}
