@@ -122,15 +122,18 @@ fn planted_rows(rows: &RecordBatch, planted: &[PlantedHit]) -> Result<datafusion
 
 fn next_steps(dir: &Path, job: &Job) -> String {
     let (dir, slug) = (dir.display(), job.slug());
+    // Cargo tells the programs that it runs where it is.
+    let lakehunt = if std::env::var_os("CARGO").is_some() { "cargo run --release --" } else { "lakehunt" };
     format!(
         "
 Next:
-  lakehunt hits {dir}/out --kql                 the rows of KQL's own answer
-  lakehunt inspect {dir}/lake                   what the lake holds
-  lakehunt explain {slug}   its SQL and its plans
-  lakehunt run {slug} --source {dir}/lake --output {dir}/out \\
-      --from 2024-05-01 --to 2024-05-08 --param max_distribution=1 
-Then point `run --source` at your own lake, with the --layout of its folders.
+  {lakehunt} hits {dir}/out --kql      only the rows of KQL's own answer, one a key
+  {lakehunt} inspect {dir}/lake        what the lake holds
+  {lakehunt} explain {slug}     the SQL and its plans
+
+Then your own lake (its folders by --layout, for example year=/month=/day=):
+  {lakehunt} run {slug} --source s3://bucket/signins --output hunts \\
+      --from 2024-05-01 --to 2024-05-08
 "
     )
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::{cast, concat_batches, filter_record_batch};
 use datafusion::arrow::csv::WriterBuilder as CsvWriterBuilder;
 use datafusion::arrow::datatypes::{DataType, Int64Type, Schema};
@@ -18,6 +18,9 @@ use crate::window::parse_instant;
 
 /// Repeats of other columns that KQL's answer has for Sentinel's entity mapping; a table leaves them out.
 const REPEATED: [&str; 3] = ["timestamp", "AccountCustomEntity", "IPCustomEntity"];
+
+/// Characters of a text that a table shows.
+const WIDEST: usize = 44;
 
 pub(super) async fn hits(args: HitsArgs) -> Result<()> {
     let from = args.from.as_deref().map(parse_instant).transpose()?;
@@ -103,7 +106,29 @@ pub(super) fn select(batch: &RecordBatch, asked: &[String], for_table: bool) -> 
     } else {
         (0..schema.fields().len()).collect()
     };
-    batch.project(&columns).map_err(failed)
+    let chosen = batch.project(&columns).map_err(failed)?;
+    if for_table { shorten(&chosen) } else { Ok(chosen) }
+}
+
+/// Cuts long texts, so that a table's lines stay lines.
+fn shorten(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| match column.as_string_opt::<i32>() {
+            None => Arc::clone(column),
+            Some(texts) => {
+                let cut = texts.iter().map(|text| {
+                    text.map(|text| match text.char_indices().nth(WIDEST) {
+                        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+                        None => text.to_owned(),
+                    })
+                });
+                Arc::new(cut.collect::<StringArray>())
+            }
+        })
+        .collect();
+    RecordBatch::try_new(batch.schema(), columns).map_err(failed)
 }
 
 /// Joins the batches of several windows.

@@ -71,6 +71,7 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
         began: (settings.clock)(),
         reports: BTreeMap::new(),
         warnings: survey.warnings(),
+        read: (0, 0),
         survey: &survey,
     };
     let mut report = run.windows().await?;
@@ -103,6 +104,8 @@ struct Run<'a> {
     /// By position of the window.
     reports: BTreeMap<usize, WindowReport>,
     warnings: Vec<String>,
+    /// Rows and bytes of the chunks that were evaluated.
+    read: (u64, u64),
     survey: &'a Survey,
 }
 
@@ -134,7 +137,7 @@ impl<'a> Run<'a> {
 
         let mut queue: VecDeque<Vec<usize>> = self.chunks(&inputs, todo).into();
         while let Some(chunk) = queue.pop_front() {
-            let Some(error) = self.chunk(&mut inputs, &chunk).await? else { continue };
+            let Some(error) = self.chunk(&inputs, &chunk).await? else { continue };
             // Which window is to blame? Those that need a file that cannot be decoded; else try smaller chunks.
             let files = self.files(&chunk);
             let damaged = matches!(error.kind(), ErrorKind::CorruptFile | ErrorKind::SchemaMismatch)
@@ -158,6 +161,8 @@ impl<'a> Run<'a> {
         Ok(RunReport {
             job: self.job.slug().to_owned(),
             windows: self.reports.into_values().collect(),
+            rows_read: self.read.0,
+            bytes_read: self.read.1,
             resolution,
             warnings: self.warnings,
             elapsed: std::time::Duration::ZERO,
@@ -195,7 +200,7 @@ impl<'a> Run<'a> {
 
     /// Evaluates and commits the windows of a chunk. An error of the evaluation is given back as a value: nothing of the
     /// chunk is committed then.
-    async fn chunk(&mut self, inputs: &mut Inputs, chunk: &[usize]) -> Result<Option<Error>> {
+    async fn chunk(&mut self, inputs: &Inputs, chunk: &[usize]) -> Result<Option<Error>> {
         let survey = self.survey;
         let windows: Vec<&Window> = chunk.iter().map(|index| &survey.windows[*index].window).collect();
         let files = self.files(chunk);
@@ -210,6 +215,9 @@ impl<'a> Run<'a> {
             self.warnings
                 .push(format!("the time column holds text that is no time, such as `{text}`; such rows match nothing"));
         }
+        let extent = inputs.extent(&files, self.range(chunk));
+        self.read.0 += extent.rows;
+        self.read.1 += extent.bytes;
         for (index, rows) in chunk.iter().zip(evaluated.rows) {
             self.commit(inputs, *index, rows).await;
         }

@@ -38,6 +38,8 @@ pub(crate) fn report_json(report: &RunReport) -> Value {
         "job": report.job,
         "hits": report.hits(),
         "exit_code": report.exit_code(),
+        "rows_read": report.rows_read,
+        "bytes_read": report.bytes_read,
         "time_unit": report.resolution,
         "elapsed_seconds": report.elapsed.as_secs_f64(),
         "warnings": report.warnings,

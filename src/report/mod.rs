@@ -21,6 +21,10 @@ pub struct RunReport {
     pub job: String,
     /// The windows, in order.
     pub windows: Vec<WindowReport>,
+    /// Rows of the row groups that were read, each once.
+    pub rows_read: u64,
+    /// Compressed bytes of the columns that were read, each once.
+    pub bytes_read: u64,
     /// The coarsest unit in which the files that were read hold their times; pairs inside one unit are lost.
     pub resolution: Option<Resolution>,
     /// What a reader of the hits should know.
@@ -38,9 +42,9 @@ pub struct WindowReport {
     pub start: DateTime<Utc>,
     /// The first instant after it.
     pub end: DateTime<Utc>,
-    /// Rows of the row groups that were read for it.
+    /// Rows of the row groups that it needs; neighbours share those at their edge.
     pub rows_read: u64,
-    /// Compressed bytes of the columns that were read for it.
+    /// Compressed bytes of the columns of those.
     pub bytes_read: u64,
     /// What became of it.
     pub outcome: Outcome,

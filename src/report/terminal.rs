@@ -11,11 +11,9 @@ const MOST_LINES: usize = 40;
 /// What a run did. Writing to a string cannot fail, hence the ignored results.
 pub(crate) fn report_text(report: &RunReport) -> String {
     let mut text = String::new();
-    let (mut done, mut kept, mut without, mut rows, mut bytes) = (0_u64, 0_u64, 0_u64, 0, 0);
+    let (mut done, mut kept, mut without) = (0_u64, 0_u64, 0_u64);
     let told = report.windows.iter().filter(|w| !matches!(w.outcome, Outcome::WithoutSource)).count();
     for window in &report.windows {
-        rows += window.rows_read;
-        bytes += window.bytes_read;
         let line = match &window.outcome {
             Outcome::Done { hits, kql_rows, over_limit, .. } => {
                 done += 1;
@@ -49,12 +47,12 @@ pub(crate) fn report_text(report: &RunReport) -> String {
         }
     }
     let _ = writeln!(text, "{}: {}; {}", report.job, parts.join(", "), plural(report.hits(), "hit"));
-    let unit = report.resolution.map_or(String::new(), |unit| format!(", times in {unit} or finer"));
+    let unit = report.resolution.map_or(String::new(), |unit| format!(", coarsest time unit {unit}"));
     let _ = writeln!(
         text,
         "read {} rows, {}{unit}, in {:.2} s",
-        human_count(rows),
-        human_bytes(bytes),
+        human_count(report.rows_read),
+        human_bytes(report.bytes_read),
         report.elapsed.as_secs_f64()
     );
     text

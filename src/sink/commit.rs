@@ -37,14 +37,6 @@ impl Table {
         Ok(Self { root: lake::create(output)?, slug: slug.to_owned() })
     }
 
-    /// Opens the table of job `slug` for reading; `None` when the local folder does not exist.
-    pub(crate) fn open(output: &str, slug: &str) -> Result<Option<Self>> {
-        match lake::local_path(output)? {
-            Some(folder) if !folder.exists() => Ok(None),
-            _ => Ok(Some(Self { root: lake::open(output)?, slug: slug.to_owned() })),
-        }
-    }
-
     /// The path of a window's hits below the output's root.
     pub(crate) fn hits_path(&self, label: &str) -> Path {
         Path::from(format!("hits/job={}/window={label}/hits.parquet", self.slug))
