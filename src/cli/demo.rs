@@ -21,6 +21,17 @@ use crate::window::Span;
 /// Says that a folder is a demo's, so that the next demo may replace it.
 const MARKER: &str = ".lakehunt-demo";
 
+/// The columns of a hit that tell its story on a line.
+const COLUMNS: [&str; 7] = [
+    "UserPrincipalName",
+    "IPAddress",
+    "SuccessLogonTime",
+    "SuccessAppDisplayName",
+    "FailedAppDisplayName",
+    "ResultType",
+    "distribution_count",
+];
+
 /// Hits of the background that are shown; the planted ones all are.
 const MOST_OTHERS: usize = 10;
 
@@ -61,7 +72,8 @@ pub(super) async fn demo(args: DemoArgs) -> Result<u8> {
         let attacks = filter_record_batch(&all, &planted).map_err(failed)?;
         let others = filter_record_batch(&all, &not(&planted).map_err(failed)?).map_err(failed)?;
         let shown = others.slice(0, others.num_rows().min(MOST_OTHERS));
-        let table = |rows: &RecordBatch| hits::table(&[hits::select(rows, &[], true)?]);
+        let columns = COLUMNS.map(str::to_owned);
+        let table = |rows: &RecordBatch| hits::table(&[hits::select(rows, &columns, true)?]);
         let text = format!(
             "The {} planted attacks, found:\n{}\n\n{} hits of ordinary people, among them:\n{}\n",
             attacks.num_rows(),

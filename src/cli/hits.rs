@@ -20,7 +20,7 @@ use crate::window::parse_instant;
 const REPEATED: [&str; 3] = ["timestamp", "AccountCustomEntity", "IPCustomEntity"];
 
 /// Characters of a text that a table shows.
-const WIDEST: usize = 44;
+const WIDEST: usize = 26;
 
 pub(super) async fn hits(args: HitsArgs) -> Result<()> {
     let from = args.from.as_deref().map(parse_instant).transpose()?;
@@ -66,13 +66,13 @@ pub(super) async fn hits(args: HitsArgs) -> Result<()> {
     output::write(&bytes)
 }
 
-/// The rows as a table, times without the noise of their zone.
+/// The rows as a table; times are UTC, cut to milliseconds for the eye.
 pub(super) fn table(batches: &[RecordBatch]) -> Result<String> {
     if batches.is_empty() {
         return Ok("no hits".to_owned());
     }
     let options = FormatOptions::default()
-        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.fZ"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.3f"))
         .with_duration_format(DurationFormat::Pretty);
     pretty_format_batches_with_options(batches, &options).map(|table| table.to_string()).map_err(failed)
 }
