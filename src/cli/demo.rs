@@ -51,7 +51,8 @@ pub(super) async fn demo(args: DemoArgs) -> Result<u8> {
         ..TenantSpec::default()
     };
     let layout: Layout = job.source().layout.parse()?;
-    let made = generate::tenant(&spec, &lake, &layout)?;
+    let (tenant, folder) = (spec.clone(), lake.clone());
+    let made = super::blocking(move || generate::tenant(&tenant, &folder, &layout)).await?;
     output::write(generate::summary(&made, &lake).as_bytes())?;
 
     let from = spec.start.and_time(chrono::NaiveTime::MIN).and_utc();

@@ -61,12 +61,20 @@ async fn dispatch(command: Command) -> Result<u8> {
     match command {
         Command::Run(args) => run::run(args).await,
         Command::Demo(args) => demo::demo(args).await,
-        Command::Generate(args) => generate::run(args).map(|()| 0),
+        Command::Generate(args) => blocking(move || generate::run(args)).await.map(|()| 0),
         Command::Explain(args) => explain::explain(args).await.map(|()| 0),
         Command::Validate(args) => validate::validate(args).await.map(|()| 0),
         Command::Inspect(args) => inspect::inspect(args).await.map(|()| 0),
         Command::Hits(args) => hits::hits(args).await.map(|()| 0),
         Command::Completions(args) => completions::completions(args).map(|()| 0),
+    }
+}
+
+/// Runs work that never waits, so that signals are still heard.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(Error::new(ErrorKind::Engine, "the work was cut off").caused_by(e)),
     }
 }
 

@@ -8,7 +8,7 @@ use datafusion::logical_expr::ScalarUDF;
 use equals_ignore_case::EqualsIgnoreCase;
 use followed_within::FollowedWithin;
 
-/// All functions of this crate, for registering with a session.
-pub(crate) fn all() -> Vec<ScalarUDF> {
+/// The functions that hunts have beside DataFusion's own, for registering with a session.
+pub fn all() -> Vec<ScalarUDF> {
     vec![ScalarUDF::from(FollowedWithin::new()), ScalarUDF::from(EqualsIgnoreCase::new())]
 }

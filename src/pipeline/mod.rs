@@ -69,6 +69,7 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
         lookback: job.lookback()?,
         fingerprint: job.fingerprint(settings.window, settings.scope, settings.slack),
         began: (settings.clock)(),
+        records: BTreeMap::new(),
         reports: BTreeMap::new(),
         warnings: survey.warnings(),
         read: (0, 0),
@@ -101,6 +102,8 @@ struct Run<'a> {
     lookback: Timespan,
     fingerprint: String,
     began: DateTime<Utc>,
+    /// The records that the windows had when the run began, by position.
+    records: BTreeMap<usize, RunRecord>,
     /// By position of the window.
     reports: BTreeMap<usize, WindowReport>,
     warnings: Vec<String>,
@@ -115,7 +118,7 @@ impl<'a> Run<'a> {
         for (index, plan) in self.survey.windows.iter().enumerate() {
             if !plan.has_source {
                 self.report(index, Outcome::WithoutSource, 0, 0);
-            } else if let Some(outcome) = self.up_to_date(plan).await? {
+            } else if let Some(outcome) = self.up_to_date(index, plan).await? {
                 self.report(index, outcome, 0, 0);
             } else {
                 todo.push(index);
@@ -170,13 +173,12 @@ impl<'a> Run<'a> {
     }
 
     /// What a done window's record says, if the window need not be evaluated again: the same job over the same files.
-    async fn up_to_date(&self, plan: &WindowPlan) -> Result<Option<Outcome>> {
-        if self.settings.force {
-            return Ok(None);
-        }
+    async fn up_to_date(&mut self, index: usize, plan: &WindowPlan) -> Result<Option<Outcome>> {
         let Some(record) = self.table.record(plan.window.label()).await? else { return Ok(None) };
         let same = record.job.fingerprint == self.fingerprint && record.inputs == self.inputs_of(plan);
-        Ok(same.then_some(Outcome::UpToDate { hits: record.hits }))
+        let hits = record.hits;
+        self.records.insert(index, record);
+        Ok((same && !self.settings.force).then_some(Outcome::UpToDate { hits }))
     }
 
     fn inputs_of(&self, plan: &WindowPlan) -> Vec<Input> {
@@ -259,7 +261,7 @@ impl<'a> Run<'a> {
             finished_at: (self.settings.clock)(),
             versions: versions(),
         };
-        match self.table.commit(rows.file, &record).await {
+        match self.table.commit(rows.file, &record, self.records.get(&index)).await {
             Ok(()) => {
                 let outcome = Outcome::Done {
                     hits: record.hits,

@@ -60,7 +60,7 @@ impl Table {
         let path = self.table_path();
         match self.read::<TableFile>(&path).await? {
             Some(table) if table.window_size != size.to_string() => Err(Error::new(
-                ErrorKind::Usage,
+                ErrorKind::Conflict,
                 format!(
                     "the output holds windows of {} for this job, not {size}; a hit would stand in both: choose another --output or --window {}",
                     table.window_size, table.window_size
@@ -86,9 +86,27 @@ impl Table {
         self.read(&self.record_path(label)).await
     }
 
-    /// Puts hits and record of a window in place, in this order.
-    pub(crate) async fn commit(&self, hits: Vec<u8>, record: &RunRecord) -> Result<()> {
+    /// Puts hits and record of a window in place, in this order. `seen` is the record that the window had when this run
+    /// looked.
+    ///
+    /// # Errors
+    /// `Conflict` when another run committed the window since, from something else. When it committed the same, there is
+    /// nothing left to do.
+    pub(crate) async fn commit(&self, hits: Vec<u8>, record: &RunRecord, seen: Option<&RunRecord>) -> Result<()> {
         let label = &record.window.label;
+        let now = self.record(label).await?;
+        if now.as_ref() != seen
+            && let Some(other) = now
+        {
+            if other.job.fingerprint == record.job.fingerprint && other.inputs == record.inputs {
+                return Ok(());
+            }
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "another run committed this window from other files or another job while this one ran; its hits stay, run again",
+            )
+            .with("file", self.root.name(&self.record_path(label))));
+        }
         self.put(&self.hits_path(label), hits).await?;
         self.put(&self.record_path(label), json(record)?).await
     }
