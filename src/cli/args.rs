@@ -119,6 +119,8 @@ pub(super) struct SettingsArgs {
 }
 
 #[derive(Debug, clap::Args)]
+// A flag that stands twice (in an alias and behind it) means its last value.
+#[command(args_override_self = true)]
 pub(super) struct RunArgs {
     /// A job file's path, or the name of one in the folder jobs
     pub(super) job: String,

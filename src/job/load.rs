@@ -118,16 +118,30 @@ pub(super) fn read(path: &Path) -> Result<String> {
 
 /// serde names an unknown key and all known ones; this adds which of them was probably meant.
 fn with_suggestion(message: &str) -> String {
-    let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
-    let Some(start) = message.find("unknown ") else {
-        return message.to_owned();
-    };
-    let words = quoted(&message[start..]);
-    match words.split_first() {
-        Some((unknown, known)) => match crate::error::nearest(unknown, known.iter().map(String::as_str)) {
-            Some(near) => format!("{message}\n  did you mean `{near}`?"),
-            None => message.to_owned(),
-        },
+    let meant = message.split_once("unknown ").and_then(|(_, rest)| {
+        let (unknown, known) = rest.lines().next()?.split_once("expected ")?;
+        let unknown = unknown.split('`').nth(1)?;
+        let known = known.trim_start_matches("one of ");
+        crate::error::nearest(unknown, known.split(", ").map(|word| word.trim_matches('`')))
+    });
+    match meant {
+        Some(near) => format!("{}\n  did you mean `{near}`?", message.trim_end()),
         None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_followed_by_the_nearest_known_one() {
+        for message in [
+            "line 3: unknown field `severty`, expected one of id, name, severity\n  |",
+            "unknown variant `severty`, expected one of `id`, `severity`",
+        ] {
+            assert!(with_suggestion(message).ends_with("did you mean `severity`?"), "{message}");
+        }
+        assert_eq!(with_suggestion("missing field `id`"), "missing field `id`");
     }
 }

@@ -18,7 +18,18 @@ impl Bench {
     fn new() -> Self {
         let bench = Self { dir: TempDir::new().unwrap() };
         let lake = bench.path("lake");
-        let made = bench.lakehunt(&["generate", &lake, "--days", "3", "--rows-per-day", "2000", "--users", "100", "--apps", "30"]);
+        let made = bench.lakehunt(&[
+            "generate",
+            &lake,
+            "--days",
+            "3",
+            "--rows-per-day",
+            "2000",
+            "--users",
+            "100",
+            "--apps",
+            "30",
+        ]);
         assert_eq!(code(&made), 0, "{}", stderr(&made));
         bench
     }
@@ -54,7 +65,9 @@ impl Bench {
     fn job(&self, file: &str, change: impl Fn(&str) -> String) -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let home = self.dir.path().join("home");
-        for name in ["jobs/signin-success-then-fail.yaml", "sql/signin-success-then-fail.sql", "sql/views/signin-logs.sql"] {
+        for name in
+            ["jobs/signin-success-then-fail.yaml", "sql/signin-success-then-fail.sql", "sql/views/signin-logs.sql"]
+        {
             let text = std::fs::read_to_string(root.join(name)).unwrap();
             let changed = if name == file { change(&text) } else { text.clone() };
             assert!(name != file || changed != text, "the change changes nothing");
@@ -222,7 +235,11 @@ fn code_2_for_jobs_that_are_not_valid_with_the_nearest_right_word() {
         (yaml, Box::new(replaced("default: 1m", "default: 60")), "logon_diff"),
         (yaml, Box::new(replaced("time: TimeGenerated", "time: TimeGenerate")), "did you mean `TimeGenerated`"),
         (yaml, Box::new(replaced("lookback: logon_diff", "lookback: logon_dif")), "window.lookback"),
-        (yaml, Box::new(replaced("sort: [SuccessLogonTime", "sort: [SuccesLogonTime")), "did you mean `SuccessLogonTime`"),
+        (
+            yaml,
+            Box::new(replaced("sort: [SuccessLogonTime", "sort: [SuccesLogonTime")),
+            "did you mean `SuccessLogonTime`",
+        ),
         (yaml, Box::new(replaced("id: bc17381e", "id: [")), "not valid"),
         (sql, Box::new(replaced("$logon_diff", "$logon_dif")), "did you mean `logon_diff`"),
         (sql, Box::new(replaced("followed_within(", "folowed_within(")), "followed_within"),
@@ -231,7 +248,14 @@ fn code_2_for_jobs_that_are_not_valid_with_the_nearest_right_word() {
         (sql, Box::new(|_| "DELETE FROM SigninLogs".to_owned()), "no SELECT"),
         (sql, Box::new(|_| "SELEC 1".to_owned()), "parsed"),
         (sql, Box::new(|_| "SELECT 1 AS one".to_owned()), "window_start"),
-        (sql, Box::new(replaced("success.UserPrincipalName = fail.UserPrincipalName\n   AND success.IPAddress = fail.IPAddress\n   AND followed", "followed")), "equality"),
+        (
+            sql,
+            Box::new(replaced(
+                "success.UserPrincipalName = fail.UserPrincipalName\n   AND success.IPAddress = fail.IPAddress\n   AND followed",
+                "followed",
+            )),
+            "equality",
+        ),
     ];
     for (file, change, said) in cases {
         let job = bench.job(file, change);
@@ -315,10 +339,14 @@ fn hits_are_printed_in_three_forms() {
     let lines = stdout(&bench.lakehunt(&["hits", &out, "--format", "jsonl"]));
     let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), count);
-    assert!(rows.iter().all(|row| row["hit_id"].as_str().unwrap().len() == 32 && row["tactics"] == "Discovery,LateralMovement"));
+    assert!(
+        rows.iter()
+            .all(|row| row["hit_id"].as_str().unwrap().len() == 32 && row["tactics"] == "Discovery,LateralMovement")
+    );
     let ranked = rows.iter().filter(|row| row["kql_rank"] == 1).count();
 
-    let csv = stdout(&bench.lakehunt(&["hits", &out, "--format", "csv", "--kql", "--columns", "UserPrincipalName,kql_rank"]));
+    let csv =
+        stdout(&bench.lakehunt(&["hits", &out, "--format", "csv", "--kql", "--columns", "UserPrincipalName,kql_rank"]));
     assert_eq!(csv.lines().next(), Some("UserPrincipalName,kql_rank"));
     assert_eq!(csv.lines().count(), ranked + 1);
 
