@@ -80,7 +80,7 @@ fn read(bytes: Vec<u8>) -> Vec<SignIn> {
     let mut rows = Vec::new();
     for batch in reader {
         let batch = batch.expect("a batch");
-        let column = |name: &str| -> ArrayRef { batch.column_by_name(name).expect(name).clone() };
+        let column = |name: &str| -> ArrayRef { Arc::clone(batch.column_by_name(name).expect(name)) };
         let time = cast(&column("TimeGenerated"), &DataType::Timestamp(ArrowUnit::Nanosecond, None)).expect("a time");
         let time = cast(&time, &DataType::Int64).expect("an integer");
         let text = |name: &str, row: usize| {

@@ -106,6 +106,11 @@ impl FileFacts {
         Ok(Self { file, metadata, schema: Arc::new(schema), reading_schema, found, resolution, row_groups })
     }
 
+    /// The name of its time column, as it has it.
+    pub(crate) fn time_column(&self, columns: &Columns) -> Option<&str> {
+        self.found[columns.time()].map(|index| self.schema.field(index).name().as_str())
+    }
+
     pub(crate) fn rows(&self) -> u64 {
         self.row_groups.iter().map(|group| group.rows).sum()
     }

@@ -1,6 +1,6 @@
 //! The files that some windows need, with what their footers tell, and which of them cannot be read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -8,7 +8,7 @@ use futures::StreamExt;
 use super::survey::Survey;
 use crate::engine::{self, Limits, engine_error};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Columns, FileFacts, Notices, RawTable, Resolution, Root};
+use crate::lake::{Columns, FileFacts, Layout, Notices, RawTable, Resolution, Root};
 use crate::settings::Settings;
 use crate::window::nanos;
 
@@ -109,10 +109,11 @@ impl Inputs {
         extent
     }
 
-    /// What a reader of the hits should know of `files`: columns that are nowhere, files without a time, rows outside
-    /// their partition.
-    pub(super) fn warnings(&self, files: &[usize], slack: u32) -> Vec<String> {
+    /// What a reader of the hits should know of `files`: columns that are nowhere, files without a time or with another
+    /// one, rows that no window looks for where they are.
+    pub(super) fn warnings(&self, files: &[usize], layout: &Layout, slack: u32) -> Vec<String> {
         let facts = self.facts(files);
+        let name = |facts: &FileFacts| self.root.name(&facts.file.meta.location);
         let mut lines = Vec::new();
         for column in (0..self.columns.len()).filter(|column| *column != self.columns.time()) {
             if !facts.is_empty() && facts.iter().all(|facts| facts.found[column].is_none()) {
@@ -123,23 +124,36 @@ impl Inputs {
                 ));
             }
         }
-        for facts in &facts {
-            let name = self.root.name(&facts.file.meta.location);
-            if facts.found[self.columns.time()].is_none() && facts.rows() > 0 {
-                lines.push(format!("{name} has no time column; its rows match nothing"));
-            }
-            if let (Some(partition), Some((earliest, latest))) = (&facts.file.partition, facts.times())
-                && (earliest < nanos(partition.start) || latest >= nanos(partition.end))
-                && slack == 0
-            {
-                lines.push(format!(
-                    "{name} holds times from {} to {}, outside its partition; with slack 0 a neighbouring window does not see them (set source.slack or --slack)",
-                    chrono::DateTime::from_timestamp_nanos(earliest),
-                    chrono::DateTime::from_timestamp_nanos(latest),
-                ));
-            }
+        let timeless = facts.iter().filter(|facts| facts.time_column(&self.columns).is_none() && facts.rows() > 0);
+        lines.extend(some_files(timeless.map(|facts| name(facts)), "no time column; their rows match nothing"));
+
+        let times = self.time_columns(files);
+        if times.len() > 1 {
+            lines.push(format!(
+                "the time is not of one column in all files ({}), and the hits differ with it; choose one with --time-column",
+                times.join(", ")
+            ));
         }
+        let astray = facts.iter().filter(|facts| {
+            let (Some(partition), Some((earliest, latest))) = (&facts.file.partition, facts.times()) else {
+                return false;
+            };
+            let seen = layout.partitions(partition.start, partition.end, slack);
+            let (Some(first), Some(last)) = (seen.first(), seen.last()) else { return false };
+            earliest < nanos(first.start) || latest >= nanos(last.end)
+        });
+        let what = format!(
+            "times outside their partition; with slack {slack} the windows of those times do not see them, give more with --slack"
+        );
+        lines.extend(some_files(astray.map(|facts| name(facts)), &what));
         lines
+    }
+
+    /// The names of the columns that hold the time, as the files have them.
+    pub(super) fn time_columns(&self, files: &[usize]) -> Vec<String> {
+        let facts = self.facts(files);
+        let names: BTreeSet<&str> = facts.iter().filter_map(|facts| facts.time_column(&self.columns)).collect();
+        names.into_iter().map(str::to_owned).collect()
     }
 
     /// Decodes the rows of each of `files` that can lie in the range, and remembers those that cannot be decoded.
@@ -169,4 +183,13 @@ impl Inputs {
         }
         Ok(())
     }
+}
+
+/// A line that counts files and names the first.
+fn some_files(mut files: impl Iterator<Item = String>, have: &str) -> Option<String> {
+    let first = files.next()?;
+    Some(match files.count() {
+        0 => format!("1 file has {have}: {first}"),
+        more => format!("{} files have {have}: {first} and {more} more", more + 1),
+    })
 }

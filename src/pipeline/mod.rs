@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
         }
         let mut inputs = Inputs::read(self.survey, columns, needed.iter().copied()).await;
         let all: Vec<usize> = needed.into_iter().collect();
-        self.warnings.extend(inputs.warnings(&all, self.settings.slack));
+        self.warnings.extend(inputs.warnings(&all, &self.settings.layout, self.settings.slack));
 
         let mut queue: VecDeque<Vec<usize>> = self.chunks(&inputs, todo).into();
         while let Some(chunk) = queue.pop_front() {
@@ -252,6 +252,7 @@ impl<'a> Run<'a> {
             inputs: self.inputs_of(plan),
             rows_read: extent.rows,
             bytes_read: extent.bytes,
+            time_columns: inputs.time_columns(&plan.files),
             time_unit: extent.resolution.map(|unit| unit.to_string()),
             hits: rows.hits,
             kql_rows: rows.kql_rows,

@@ -30,6 +30,9 @@ pub struct RunRecord {
     pub rows_read: u64,
     /// Compressed bytes of the columns of those row groups.
     pub bytes_read: u64,
+    /// The columns of the files that the time was read from; one, unless files differ.
+    #[serde(default)]
+    pub time_columns: Vec<String>,
     /// The coarsest unit in which the files hold their times; pairs inside one unit are lost.
     pub time_unit: Option<String>,
     /// Rows of the window's hit file.
