@@ -31,7 +31,8 @@ pub(crate) fn instant(nanos: i128) -> DateTime<Utc> {
 /// `2024-05-01` or `2024-05-01T13:00:00.5Z` in nanoseconds since 1970.
 pub(crate) fn at(text: &str) -> i128 {
     let text = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    i128::from(DateTime::parse_from_rfc3339(&text).unwrap().timestamp_nanos_opt().unwrap())
+    let instant = DateTime::parse_from_rfc3339(&text).unwrap();
+    i128::from(instant.timestamp()) * 1_000_000_000 + i128::from(instant.timestamp_subsec_nanos())
 }
 
 /// A folder of files.
@@ -128,16 +129,18 @@ impl Ask {
 
     /// Runs the job into a folder of its own.
     pub(crate) fn run(&self, lake: &Lake) -> Result<Run, Error> {
-        self.run_into(lake, tempfile::tempdir().unwrap())
+        let folder = tempfile::tempdir().unwrap();
+        let run = self.run_into(lake, folder.path())?;
+        Ok(Run { _folder: Some(folder), ..run })
     }
 
     /// Runs the job into a folder that may hold earlier runs.
-    pub(crate) fn run_into(&self, lake: &Lake, output: TempDir) -> Result<Run, Error> {
-        let report = self.run_at(&lake.source(), output.path())?;
-        Ok(Run { report, output })
+    pub(crate) fn run_into(&self, lake: &Lake, output: &Path) -> Result<Run, Error> {
+        let report = self.report(&lake.source(), output)?;
+        Ok(Run { report, output: output.to_owned(), _folder: None })
     }
 
-    pub(crate) fn run_at(&self, source: &str, output: &Path) -> Result<RunReport, Error> {
+    pub(crate) fn report(&self, source: &str, output: &Path) -> Result<RunReport, Error> {
         static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
         let runtime = RUNTIME.get_or_init(|| {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -165,16 +168,18 @@ impl Ask {
 /// A run and what it left.
 pub(crate) struct Run {
     pub(crate) report: RunReport,
-    pub(crate) output: TempDir,
+    pub(crate) output: PathBuf,
+    /// Kept as long as the run is looked at, when the run made it.
+    _folder: Option<TempDir>,
 }
 
 impl Run {
     pub(crate) fn hits_path(&self, label: &str) -> PathBuf {
-        self.output.path().join(format!("hits/job={SLUG}/window={label}/hits.parquet"))
+        self.output.join(format!("hits/job={SLUG}/window={label}/hits.parquet"))
     }
 
     pub(crate) fn record_path(&self, label: &str) -> PathBuf {
-        self.output.path().join(format!("runs/job={SLUG}/window={label}/run.json"))
+        self.output.join(format!("runs/job={SLUG}/window={label}/run.json"))
     }
 
     pub(crate) fn hit_bytes(&self, label: &str) -> Vec<u8> {

@@ -25,17 +25,19 @@ const LAYOUTS: [(&str, Option<&str>); 4] = [
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     /// A data set around the first instant of each window.
-    sets: Vec<Vec<Row>>,
-    window: &'static str,
-    scope: Scope,
-    max_distribution: i64,
-    threads: usize,
-    layout: (&'static str, Option<&'static str>),
+    pub(crate) sets: Vec<Vec<Row>>,
+    pub(crate) window: &'static str,
+    pub(crate) scope: Scope,
+    pub(crate) max_distribution: i64,
+    pub(crate) threads: usize,
+    pub(crate) layout: (&'static str, Option<&'static str>),
     /// Each file of a partition has a form of its own.
-    forms: Vec<Form>,
+    pub(crate) forms: Vec<Form>,
     /// Which file a row goes to, and which partition beside its own if the lake has slack.
-    places: Vec<(Index, i8)>,
-    slack: bool,
+    pub(crate) places: Vec<(Index, i8)>,
+    pub(crate) slack: bool,
+    /// Rows lie beside their partition even without slack. What is found then is not the oracle's answer.
+    pub(crate) astray: bool,
 }
 
 impl Case {
@@ -63,7 +65,7 @@ impl Case {
     }
 
     /// The windows as the definition has them.
-    fn windows(&self) -> Vec<Window> {
+    pub(crate) fn windows(&self) -> Vec<Window> {
         let ask = self.ask();
         if self.window == "all" {
             return vec![Window { start: ask.from, end: ask.to }];
@@ -78,13 +80,13 @@ impl Case {
     }
 
     /// Writes the lake and gives its rows as the files hold them.
-    fn write(&self, lake: &Lake) -> Vec<Row> {
+    pub(crate) fn write(&self, lake: &Lake) -> Vec<Row> {
         let mut files: Vec<((String, usize), Vec<Row>)> = Vec::new();
         for (i, row) in self.rows().into_iter().enumerate() {
             let (file, shift) = self.places[i % self.places.len()];
             let file = file.index(self.forms.len());
             let step = if self.layout.0.contains("HH") || self.layout.0.contains("hour") { HOUR } else { DAY };
-            let shift = if self.slack { i128::from(shift) * step } else { 0 };
+            let shift = if self.slack || self.astray { i128::from(shift) * step } else { 0 };
             let folder = self.layout.1.map_or(String::new(), |pattern| {
                 // A row without a time arrived some time.
                 format!("{}/", instant(row.time.unwrap_or(EDGE) + shift).format(pattern))
@@ -163,15 +165,16 @@ pub(crate) fn case(largest: usize) -> impl Strategy<Value = Case> {
             forms,
             places,
             slack,
+            astray: false,
         })
 }
 
 /// The number of cases: as given, or times what `LAKEHUNT_CASES` is to the usual. Only a raised number is random; a
 /// usual run is the same every time.
-pub(crate) fn check(
+pub(crate) fn check<T: std::fmt::Debug>(
     usual: u32,
-    strategy: impl Strategy<Value = Case>,
-    test: impl Fn(&Case) -> Result<(), TestCaseError>,
+    strategy: impl Strategy<Value = T>,
+    test: impl Fn(&T) -> Result<(), TestCaseError>,
 ) {
     let wished: Option<u32> = std::env::var("LAKEHUNT_CASES").ok().map(|text| text.parse().unwrap());
     let config = ProptestConfig {
@@ -251,6 +254,6 @@ fn the_engine_answers_as_the_oracle_does() {
         began.elapsed()
     );
     // A comparison of nothing with nothing would prove nothing.
-    assert!(with_hits.get() * 2 > lakes.get(), "{} of {} lakes have hits", with_hits.get(), lakes.get());
+    assert!(with_hits.get() * 5 > 2 * lakes.get(), "{} of {} lakes have hits", with_hits.get(), lakes.get());
     assert!(with_keys.get() * 10 > lakes.get(), "{} of {} lakes have keys over", with_keys.get(), lakes.get());
 }

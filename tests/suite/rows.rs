@@ -81,6 +81,7 @@ fn row(tick: i128, codes: Codes, taste: u8) -> impl Strategy<Value = Row> {
             Some("0"),
             Some("50126"),
             Some("50126"),
+            Some("50126"),
             Some("50140"),
             Some("50140 "),
             Some("0 "),
@@ -116,4 +117,18 @@ pub(crate) fn later(rows: &[Row], by: i128) -> impl Iterator<Item = Row> {
 /// A data set around [`EDGE`].
 pub(crate) fn any_rows() -> impl Strategy<Value = Vec<Row>> {
     data_set(Codes::Any, 24).prop_map(|rows| later(&rows, EDGE).collect())
+}
+
+/// The success of `user` at the first instant and the failure at the second one.
+pub(crate) fn pair(user: &str, success: i128, failure: i128) -> [Row; 2] {
+    let some = |text: &str| Some(text.to_owned());
+    let row = |time, app, result, description| Row {
+        time: Some(time),
+        user: some(user),
+        ip: some("10.0.0.1"),
+        app: some(app),
+        result: some(result),
+        description: some(description),
+    };
+    [row(success, "A", "0", ""), row(failure, "B", "50126", "bad")]
 }
