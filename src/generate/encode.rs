@@ -69,14 +69,14 @@ const NEEDED: usize = 6;
 
 /// A column of text on its way.
 enum Text<'scope> {
-    Encoded(Result<ArrowColumnChunk>),
+    Encoded(Box<Result<ArrowColumnChunk>>),
     Underway(ScopedJoinHandle<'scope, Result<ArrowColumnChunk>>),
 }
 
 impl Text<'_> {
     fn wait(self) -> Result<ArrowColumnChunk> {
         match self {
-            Self::Encoded(chunk) => chunk,
+            Self::Encoded(chunk) => *chunk,
             Self::Underway(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
         }
     }
@@ -133,7 +133,7 @@ impl<'a> Encoder<'a> {
                     if !self.is_text(*column) {
                         None
                     } else if rows.len() < ROWS_WORTH_A_THREAD {
-                        Some(Text::Encoded(self.encode(*column, writer, rows)))
+                        Some(Text::Encoded(Box::new(self.encode(*column, writer, rows))))
                     } else {
                         let encode = move || self.encode(*column, writer, rows);
                         Some(Text::Underway(scope.spawn(encode)))

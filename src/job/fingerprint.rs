@@ -13,7 +13,7 @@ const SEMANTICS_VERSION: u32 = 1;
 impl Job {
     /// The first 16 bytes of a SHA-256 over everything but the data that decides a window's rows: the SQL of hunt and
     /// view, parameters, columns, what is written into each row, the windows' size and scope.
-    pub fn fingerprint(&self, size: WindowSize, scope: Scope, slack: u32) -> String {
+    pub fn fingerprint(&self, size: WindowSize, scope: Scope, slack: u32, time_column: Option<&str>) -> String {
         let mut hash = Sha256::new();
         // Each part goes in with its length, so that no two lists of parts look alike.
         let mut part = |text: &str| {
@@ -40,6 +40,10 @@ impl Job {
             part(&list.join("\u{1f}"));
         }
         part(&format!("{size} {scope} {slack}"));
+        // Only where one was chosen, so that windows done without are still done.
+        if let Some(name) = time_column {
+            part(name);
+        }
         hash.finalize().iter().take(16).fold(String::new(), |mut hex, byte| {
             // Writing to a String cannot fail.
             let _ = write!(hex, "{byte:02x}");

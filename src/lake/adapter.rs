@@ -13,6 +13,7 @@ use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapter
 
 use super::columns::{Columns, Conversion};
 use super::convert::{LakeString, LakeTime, Notices};
+use super::footer::sight;
 use crate::job::ColumnType;
 
 /// Rewrites expressions over `raw` into expressions over a file.
@@ -48,12 +49,15 @@ impl LakeAdapterFactory {
         };
         let field = physical.field(index);
         let stored: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
+        let sight = if column == self.columns.time() { sight(physical) } else { None };
         let function = match self.columns.conversion(column, field.data_type()).map_err(external)? {
-            Conversion::None => return Ok(stored),
-            Conversion::Function => {
+            Conversion::None if sight.is_none() => return Ok(stored),
+            Conversion::None | Conversion::Function => {
                 let spec = self.columns.spec(column);
                 match spec.kind {
-                    ColumnType::Datetime => ScalarUDF::from(LakeTime::new(spec.epoch, Arc::clone(&self.notices))),
+                    ColumnType::Datetime => {
+                        ScalarUDF::from(LakeTime::new(spec.epoch, Arc::clone(&self.notices)).within(sight))
+                    }
                     ColumnType::String => ScalarUDF::from(LakeString::new()),
                 }
             }

@@ -38,13 +38,19 @@ impl Notices {
 #[derive(Debug)]
 pub(super) struct LakeTime {
     epoch: EpochUnit,
+    /// Times outside this half-open range are null, too.
+    sight: Option<(i64, i64)>,
     signature: Signature,
     notices: Arc<Notices>,
 }
 
 impl LakeTime {
     pub(super) fn new(epoch: EpochUnit, notices: Arc<Notices>) -> Self {
-        Self { epoch, signature: Signature::any(1, Volatility::Immutable), notices }
+        Self { epoch, sight: None, signature: Signature::any(1, Volatility::Immutable), notices }
+    }
+
+    pub(super) fn within(self, sight: Option<(i64, i64)>) -> Self {
+        Self { sight, ..self }
     }
 
     fn convert(&self, array: &ArrayRef) -> Result<ArrayRef> {
@@ -61,6 +67,10 @@ impl LakeTime {
             }
             DataType::Null => return Ok(new_null_array(&instant_type(), array.len())),
             _ => self.parse(cast(array, &DataType::Utf8)?.as_string::<i32>()),
+        };
+        let times = match self.sight {
+            Some((from, to)) => times.unary_opt(|time| (from <= time && time < to).then_some(time)),
+            None => times,
         };
         Ok(Arc::new(times.with_data_type(instant_type())))
     }
@@ -103,7 +113,7 @@ where
 
 impl PartialEq for LakeTime {
     fn eq(&self, other: &Self) -> bool {
-        self.epoch == other.epoch && Arc::ptr_eq(&self.notices, &other.notices)
+        self.epoch == other.epoch && self.sight == other.sight && Arc::ptr_eq(&self.notices, &other.notices)
     }
 }
 
@@ -112,6 +122,7 @@ impl Eq for LakeTime {}
 impl Hash for LakeTime {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.epoch as u8).hash(state);
+        self.sight.hash(state);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::basic::Type as PhysicalType;
@@ -16,6 +16,16 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Footers are small; one request for the last bytes usually brings the whole of one.
 const FOOTER_HINT: usize = 64 * 1024;
+
+/// The key under which the schema to read a file by says which of its times are seen, for the file's adapter: the only
+/// thing of a file that the engine hands to it.
+const SIGHT: &str = "lakehunt.sight";
+
+/// The times that are seen of a file that is read by `schema`, if not all are.
+pub(super) fn sight(schema: &Schema) -> Option<(i64, i64)> {
+    let (from, to) = schema.metadata().get(SIGHT)?.split_once(' ')?;
+    Some((from.parse().ok()?, to.parse().ok()?))
+}
 
 /// A file and what its footer tells.
 #[derive(Debug, Clone)]
@@ -109,6 +119,17 @@ impl FileFacts {
     /// The name of its time column, as it has it.
     pub(crate) fn time_column(&self, columns: &Columns) -> Option<&str> {
         self.found[columns.time()].map(|index| self.schema.field(index).name().as_str())
+    }
+
+    /// Hides rows whose time lies outside the half-open range `[from, to)` (nanoseconds): they have no time. Costs
+    /// nothing where the footer tells that there are none.
+    pub(crate) fn confined(mut self, from: i64, to: i64) -> Self {
+        if !self.times().is_some_and(|(earliest, latest)| from <= earliest && latest < to) {
+            let mut metadata = self.reading_schema.metadata().clone();
+            metadata.insert(SIGHT.to_owned(), format!("{from} {to}"));
+            self.reading_schema = Arc::new(self.reading_schema.as_ref().clone().with_metadata(metadata));
+        }
+        self
     }
 
     pub(crate) fn rows(&self) -> u64 {

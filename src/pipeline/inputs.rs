@@ -45,6 +45,10 @@ impl Inputs {
                     if let Err(error) = &facts {
                         tracing::debug!(%error, "a footer cannot be used");
                     }
+                    let facts = facts.map(|facts| match survey.sight(index) {
+                        Some((from, to)) => facts.confined(nanos(from), nanos(to)),
+                        None => facts,
+                    });
                     (index, facts.map(Arc::new))
                 }
             })

@@ -67,7 +67,7 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
         observer,
         table,
         lookback: job.lookback()?,
-        fingerprint: job.fingerprint(settings.window, settings.scope, settings.slack),
+        fingerprint: job.fingerprint(settings.window, settings.scope, settings.slack, settings.time_column.as_deref()),
         began: (settings.clock)(),
         records: BTreeMap::new(),
         reports: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! What there is: the windows of a range, the partitions that they need, the files in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::lake::{self, LakeFile, Partition, Root};
 use crate::settings::Settings;
+use crate::timespan::Timespan;
 use crate::window::Window;
 
 /// A window and where its rows can lie.
@@ -30,6 +31,8 @@ pub struct Survey {
     pub windows: Vec<WindowPlan>,
     pub(crate) root: Root,
     pub(crate) files: Vec<LakeFile>,
+    /// The times of which rows are seen, by the start of their partition; see [`Survey::sight`].
+    sight: BTreeMap<DateTime<Utc>, (DateTime<Utc>, DateTime<Utc>)>,
     missing: Vec<Partition>,
 }
 
@@ -58,6 +61,15 @@ impl Survey {
         }
 
         let exists = |partition: &Partition| by_partition.contains_key(&partition.start);
+        let sight = if layout.is_flat() {
+            BTreeMap::new()
+        } else {
+            let mut sight = BTreeMap::new();
+            for window in &windows {
+                see(&mut sight, settings, window, lookback);
+            }
+            sight
+        };
         let windows: Vec<WindowPlan> = windows
             .into_iter()
             .map(|window| {
@@ -100,7 +112,16 @@ impl Survey {
             )
             .with("url", &root.display));
         }
-        Ok(Self { windows, root, files, missing })
+        Ok(Self { windows, root, files, sight, missing })
+    }
+
+    /// The times (half-open) of which rows of a file are seen; `None` in a flat lake, where all are.
+    ///
+    /// A row beside its own partition is seen or not by its time and its partition alone, whichever windows are read
+    /// together: by its window, if that one reads the partition; in the stretch before a window's first instant, which
+    /// two windows read, only if that stretch's own partitions (and slack) hold it.
+    pub(crate) fn sight(&self, file: usize) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        self.sight.get(&self.files[file].partition.as_ref()?.start).copied()
     }
 
     /// The number and the total size of a window's files.
@@ -127,5 +148,28 @@ impl Survey {
             rest = &rest[count..];
         }
         lines
+    }
+}
+
+/// Adds what `window`, which follows those before it, sees of its partitions.
+fn see(
+    sight: &mut BTreeMap<DateTime<Utc>, (DateTime<Utc>, DateTime<Utc>)>,
+    settings: &Settings,
+    window: &Window,
+    lookback: Timespan,
+) {
+    let (from, to) = window.read_range(settings.scope, lookback);
+    // The stretch before `edge` that the window after it looks back at.
+    let stretch = |edge: DateTime<Utc>| {
+        let start = edge - (window.start() - from);
+        let partitions =
+            if start < edge { settings.layout.partitions(start, edge, settings.slack) } else { Vec::new() };
+        (start, partitions.into_iter().map(|partition| partition.start).collect::<BTreeSet<_>>())
+    };
+    let (before, behind) = (stretch(window.start()), stretch(to));
+    for partition in settings.layout.partitions(from, to, settings.slack) {
+        let first = if before.1.contains(&partition.start) { before.0 } else { window.start() };
+        let end = if behind.0 == to || behind.1.contains(&partition.start) { to } else { behind.0.max(first) };
+        sight.entry(partition.start).or_insert((first, end)).1 = end;
     }
 }

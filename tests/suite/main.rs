@@ -1,4 +1,20 @@
-//! The integration tests: one binary, because linking the engine is what takes long.
+//! The whole path, Parquet in and Parquet out, through the library's public face and the command line.
+//!
+//! One binary, because each one links the engine: `cargo test --release --test suite`. `LAKEHUNT_CASES` sets the number
+//! of random lakes and has them differ from run to run.
+
+// A test's helpers may fail as the test itself may.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cli;
+mod drift;
+mod encode;
+mod failures;
+mod identities;
+mod lake;
+mod layouts;
+mod oracle;
+mod properties;
+mod rows;
 mod slt;
+mod vectors;

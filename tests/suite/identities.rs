@@ -1,0 +1,115 @@
+//! What must not change a byte of a hit file: the order of rows, how they are split over files and row groups, the
+//! form of their columns, the number of threads, and whether windows are run together or one by one.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::encode::{Form, Time};
+use crate::lake::{Ask, Lake, Run};
+use crate::oracle::Row;
+use crate::properties::{Case, case, check};
+
+/// A case of which every form holds every row exactly.
+fn exact(case: Case) -> Case {
+    let coarsest = Form::time(Time::Millis(None));
+    let forms = case.forms.iter().map(|form| Form { missing: Vec::new(), ..form.clone() }).collect();
+    Case { sets: case.sets.iter().map(|rows| coarsest.hold(rows)).collect(), forms, slack: false, ..case }
+}
+
+/// The same rows in another order, in other files, of other forms, read by another number of threads.
+fn reshaped(case: &Case, other: &Case, order: &[u16]) -> Case {
+    let shuffled = |rows: &Vec<Row>| -> Vec<Row> {
+        let mut rows: Vec<(u16, Row)> =
+            rows.iter().enumerate().map(|(i, row)| (order[i % order.len()], row.clone())).collect();
+        rows.sort_by_key(|(place, _)| *place);
+        rows.into_iter().map(|(_, row)| row).collect()
+    };
+    Case {
+        sets: case.sets.iter().map(shuffled).collect(),
+        forms: other.forms.clone(),
+        places: other.places.clone(),
+        threads: other.threads,
+        ..case.clone()
+    }
+}
+
+fn written(case: &Case) -> (Lake, Vec<Row>) {
+    let lake = Lake::new();
+    let rows = case.write(&lake);
+    (lake, rows)
+}
+
+/// The record of a window without what may differ from run to run.
+fn lasting(run: &Run, label: &str) -> Value {
+    let mut record = run.record(label);
+    for key in ["started_at", "finished_at"] {
+        record.as_object_mut().unwrap().remove(key).unwrap();
+    }
+    record
+}
+
+#[test]
+fn bytes_do_not_depend_on_the_physical_form() {
+    let cases = (case(4), case(4), prop::collection::vec(any::<u16>(), 40));
+    check(150, cases, |(one, other, order)| {
+        let one = exact(one.clone());
+        let other = reshaped(&one, &exact(other.clone()), order);
+        let ((lake, rows), (again, same)) = (written(&one), written(&other));
+        let sorted = |mut rows: Vec<Row>| {
+            rows.sort();
+            rows
+        };
+        prop_assert_eq!(sorted(rows), sorted(same), "the test itself has to keep the rows");
+        match (one.ask().run(&lake), other.ask().run(&again)) {
+            (Ok(one), Ok(other)) => {
+                prop_assert_eq!(one.done(), other.done());
+                for label in one.done().keys() {
+                    prop_assert!(one.hit_bytes(label) == other.hit_bytes(label), "window {}", label);
+                    prop_assert_eq!(&one.record(label)["over_limit"], &other.record(label)["over_limit"]);
+                }
+            }
+            (Err(one), Err(other)) => prop_assert_eq!(one.kind(), other.kind()),
+            _ => prop_assert!(false, "one of the two failed"),
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn nightly_runs_are_the_retrospective_run_byte_for_byte() {
+    let cases = case(4).prop_filter("windows that can be run one by one", |case| case.window != "all");
+    check(150, (cases, any::<bool>()), |(case, astray)| {
+        // Rows beside their partition must be found by both or by none, too.
+        let case = &Case { astray: *astray, ..case.clone() };
+        let (lake, _) = written(case);
+        let whole = match case.ask().run(&lake) {
+            Ok(run) => run,
+            Err(error) => {
+                prop_assert_eq!(error.kind(), lakehunt::ErrorKind::SourceMissing);
+                return Ok(());
+            }
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (mut done, mut nightly) = (BTreeMap::new(), None);
+        for window in case.windows() {
+            let night = Ask { from: window.start, to: window.end, threads: 1, ..case.ask() };
+            match night.run_into(&lake, folder.path()) {
+                Ok(run) => {
+                    prop_assert_eq!(run.report.exit_code(), 0);
+                    done.extend(run.done());
+                    nightly = Some(run);
+                }
+                Err(error) => prop_assert_eq!(error.kind(), lakehunt::ErrorKind::SourceMissing),
+            }
+        }
+        prop_assert_eq!(&done, &whole.done());
+        let nightly = nightly.expect("the whole run had a source");
+        for label in done.keys() {
+            prop_assert!(nightly.hit_bytes(label) == whole.hit_bytes(label), "window {}", label);
+            prop_assert_eq!(lasting(&nightly, label), lasting(&whole, label));
+        }
+        Ok(())
+    });
+}
