@@ -45,7 +45,7 @@ pub(super) struct Table {
     by_hash: HashMap<u64, u32, BuildHasherDefault<AlreadyHashed>>,
     times: Vec<i64>,
     rows: Vec<u32>,
-    _memory: MemoryReservation,
+    memory: MemoryReservation,
 }
 
 impl Table {
@@ -76,7 +76,7 @@ impl Table {
             times: Vec::with_capacity(entries.len()),
             rows: Vec::with_capacity(entries.len()),
             keys,
-            _memory: memory,
+            memory,
         };
         let equal = comparator(&table.keys, &table.keys)?;
         for same_hash in entries.chunk_by_mut(|a, b| a.hash == b.hash) {
@@ -106,7 +106,7 @@ impl Table {
             + self.rows.capacity() * size_of::<u32>()
             + self.groups.capacity() * size_of::<Group>()
             + self.by_hash.capacity() * 8 / 7 * (size_of::<(u64, u32)>() + 1);
-        self._memory.try_resize(size)?;
+        self.memory.try_resize(size)?;
         Ok(size)
     }
 

@@ -62,16 +62,16 @@ pub(super) fn batch(events: &[Event]) -> RecordBatch {
 
 /// The ids of all pairs (first event, later event) that stand together, sorted; with the apps different if asked.
 pub(super) fn naive(first: &[Event], then: &[Event], span: i128, other_app: bool) -> Vec<(i64, i64)> {
-    let equal = |a: &Event, b: &Event| Some(a.user? == b.user? && a.ip? == b.ip?) == Some(true);
+    let equal = |a: &Event, b: &Event| Some(a.user? == b.user? && a.ip? == b.ip?);
     let follows = |a: &Event, b: &Event| {
         let later = i128::from(b.time?) - i128::from(a.time?);
         Some(later > 0 && later <= span)
     };
-    let differs = |a: &Event, b: &Event| !other_app || Some(true) == a.app.zip(b.app).map(|(a, b)| a != b);
+    let differs = |a: &Event, b: &Event| !other_app || a.app.zip(b.app).is_some_and(|(a, b)| a != b);
     let mut pairs = Vec::new();
     for a in first {
         for b in then {
-            if equal(a, b) && follows(a, b) == Some(true) && differs(a, b) {
+            if equal(a, b) == Some(true) && follows(a, b) == Some(true) && differs(a, b) {
                 pairs.push((a.id, b.id));
             }
         }
