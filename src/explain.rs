@@ -22,7 +22,8 @@ pub async fn check(job: &Job) -> Result<()> {
     job.source().layout.parse::<crate::lake::Layout>().map_err(|e| {
         Error::new(ErrorKind::InvalidJob, "source.layout is not valid").with("file", job.path().display()).caused_by(e)
     })?;
-    let hunt = hunt(job, size, job.window().scope, NonZeroUsize::MIN, DEFAULT_MEMORY_LIMIT).await?;
+    let limits = Limits { threads: NonZeroUsize::MIN, memory: DEFAULT_MEMORY_LIMIT, interval_join: true };
+    let hunt = hunt(job, size, job.window().scope, limits).await?;
     hunt.physical_text().await.map(|_| ())
 }
 
@@ -34,7 +35,7 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     let windows = settings.span.windows(settings.window)?;
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(String::new()) };
     let bindings = Bindings::new(job, first, last, settings.scope, job.lookback()?);
-    let hunt = plan(job, &bindings, settings.threads, settings.memory_limit).await?;
+    let hunt = plan(job, &bindings, Limits::of(settings)).await?;
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "-- {} {}, {}", job.name(), job.version(), job.path().display());
@@ -51,7 +52,7 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     Ok(text)
 }
 
-async fn hunt(job: &Job, size: WindowSize, scope: Scope, threads: NonZeroUsize, memory: usize) -> Result<Hunt> {
+async fn hunt(job: &Job, size: WindowSize, scope: Scope, limits: Limits) -> Result<Hunt> {
     // Any aligned range does; this one begins on a Monday.
     let from = parse_instant("2024-01-01")?;
     let days = match size {
@@ -61,11 +62,11 @@ async fn hunt(job: &Job, size: WindowSize, scope: Scope, threads: NonZeroUsize, 
     let windows = Span::try_new(from, from + chrono::TimeDelta::nanoseconds(days))?.windows(WindowSize::All)?;
     let window = windows.first().ok_or_else(|| Error::new(ErrorKind::Engine, "a range has no window"))?;
     let bindings = Bindings::new(job, window, window, scope, job.lookback()?);
-    plan(job, &bindings, threads, memory).await
+    plan(job, &bindings, limits).await
 }
 
-async fn plan(job: &Job, bindings: &Bindings, threads: NonZeroUsize, memory: usize) -> Result<Hunt> {
-    let context = engine::context(Limits { threads, memory })?;
+async fn plan(job: &Job, bindings: &Bindings, limits: Limits) -> Result<Hunt> {
+    let context = engine::context(limits)?;
     let columns = Arc::new(Columns::new(job.source()));
     Hunt::plan(context, job, bindings, RawTable::empty(columns)).await
 }

@@ -35,6 +35,9 @@ pub struct Settings {
     pub threads: NonZeroUsize,
     /// Bytes that the engine's joins, aggregations and sorts may hold together.
     pub memory_limit: usize,
+    /// Evaluate joins by `followed_within` with the interval join. The hash join of the engine, which it stands for,
+    /// gives the same rows and takes long where a user signs in often from one address.
+    pub interval_join: bool,
     /// Evaluate windows again that are done already.
     pub force: bool,
     /// The clock that run records are dated by.
@@ -58,6 +61,7 @@ impl Settings {
             scope: job.window().scope,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             memory_limit: DEFAULT_MEMORY_LIMIT,
+            interval_join: true,
             force: false,
             clock: Utc::now,
         })

@@ -3,6 +3,7 @@
 mod bind;
 mod contract;
 mod hunt;
+mod interval_join;
 mod session;
 
 pub(crate) use bind::Bindings;

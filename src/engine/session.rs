@@ -9,8 +9,10 @@ use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use super::interval_join::IntervalJoinRule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::functions;
+use crate::settings::Settings;
 
 /// What the engine may use.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +21,15 @@ pub(crate) struct Limits {
     pub(crate) threads: NonZeroUsize,
     /// Bytes that joins, aggregations and sorts may hold together; what is over it spills or fails.
     pub(crate) memory: usize,
+    /// Whether joins by `followed_within` look up the rows in reach instead of comparing all of a key.
+    pub(crate) interval_join: bool,
+}
+
+impl Limits {
+    /// What a run's settings allow.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self { threads: settings.threads, memory: settings.memory_limit, interval_join: settings.interval_join }
+    }
 }
 
 /// A session for one run.
@@ -41,8 +52,11 @@ pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
         .build_arc()
         .map_err(|e| Error::new(ErrorKind::Engine, "the engine cannot be set up").caused_by(e))?;
-    let state =
-        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    let mut builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+    if limits.interval_join {
+        builder = builder.with_physical_optimizer_rules(IntervalJoinRule::among_others());
+    }
+    let state = builder.build();
     let context = SessionContext::new_with_state(state);
     for function in functions::all() {
         context.register_udf(function);

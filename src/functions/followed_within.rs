@@ -106,7 +106,8 @@ fn compare(
         .collect()
 }
 
-fn interval_nanos(span: IntervalMonthDayNano) -> Result<i128> {
+/// The length of a span in nanoseconds; months have none.
+pub(crate) fn interval_nanos(span: IntervalMonthDayNano) -> Result<i128> {
     if span.months != 0 {
         return exec_err!("followed_within takes a span of fixed length; {} months have none", span.months);
     }

@@ -129,7 +129,7 @@ async fn lag(source: &SourceSpec, root: &Root, columns: &Columns, facts: &[Arc<F
 
 fn session() -> Result<SessionContext> {
     let threads = std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
-    engine::context(Limits { threads, memory: DEFAULT_MEMORY_LIMIT })
+    engine::context(Limits { threads, memory: DEFAULT_MEMORY_LIMIT, interval_join: true })
 }
 
 async fn first_row(context: &SessionContext, sql: &str) -> Result<Option<RecordBatch>> {

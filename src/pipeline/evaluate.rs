@@ -33,7 +33,7 @@ pub(super) async fn evaluate(
         return Err(Error::new(ErrorKind::Engine, "there are no windows to evaluate"));
     };
     let notices = Arc::new(Notices::default());
-    let context = engine::context(Limits { threads: settings.threads, memory: settings.memory_limit })?;
+    let context = engine::context(Limits::of(settings))?;
     let lookback = job.lookback()?;
     let (from, _) = first.read_range(settings.scope, lookback);
     let raw = RawTable::new(

@@ -177,7 +177,7 @@ impl Inputs {
     }
 
     async fn decode(&self, settings: &Settings, facts: Arc<FileFacts>, range: (i64, i64)) -> Result<()> {
-        let context = engine::context(Limits { threads: settings.threads, memory: settings.memory_limit })?;
+        let context = engine::context(Limits::of(settings))?;
         let notices = Arc::new(Notices::default());
         let raw = RawTable::new(self.root.clone(), Arc::clone(&self.columns), vec![facts], range, notices);
         let rows = context.read_table(Arc::new(raw)).map_err(engine_error)?;
