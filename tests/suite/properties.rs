@@ -148,7 +148,7 @@ fn form() -> impl Strategy<Value = Form> {
 /// Lakes of `largest` data sets at most.
 pub(crate) fn case(largest: usize) -> impl Strategy<Value = Case> {
     let sets = prop_oneof![Just(Codes::Any), Just(Codes::Numeric)]
-        .prop_flat_map(move |codes| prop::collection::vec(data_set(codes, 16), 1..=largest));
+        .prop_flat_map(move |codes| prop::collection::vec(data_set(codes, 24), 1..=largest));
     let forms = prop_oneof![prop::collection::vec(form(), 1..=1), prop::collection::vec(form(), 2..=4),];
     (
         (sets, select(vec!["1d", "1d", "6h", "1h", "all"]), prop_oneof![Just(Scope::Overlap), Just(Scope::Strict)]),
@@ -254,6 +254,6 @@ fn the_engine_answers_as_the_oracle_does() {
         began.elapsed()
     );
     // A comparison of nothing with nothing would prove nothing.
-    assert!(with_hits.get() * 5 > 2 * lakes.get(), "{} of {} lakes have hits", with_hits.get(), lakes.get());
-    assert!(with_keys.get() * 10 > lakes.get(), "{} of {} lakes have keys over", with_keys.get(), lakes.get());
+    assert!(with_hits.get() * 3 > lakes.get(), "{} of {} lakes have hits", with_hits.get(), lakes.get());
+    assert!(with_keys.get() * 20 > lakes.get(), "{} of {} lakes have keys over", with_keys.get(), lakes.get());
 }
