@@ -12,6 +12,7 @@ use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName};
 
 use crate::job::{Job, Sql, Value, placeholders_mut};
+use crate::lake::TEXT;
 use crate::timespan::Timespan;
 use crate::window::{Scope, Window, nanos};
 
@@ -77,11 +78,11 @@ fn scalar(value: &Value) -> ScalarValue {
         Value::Long(n) => ScalarValue::Int64(Some(*n)),
         Value::Real(x) => ScalarValue::Float64(Some(*x)),
         Value::Bool(b) => ScalarValue::Boolean(Some(*b)),
-        Value::String(s) => ScalarValue::Utf8View(Some(s.clone())),
+        Value::String(s) => ScalarValue::Utf8(Some(s.clone())),
         Value::Datetime(t) => ScalarValue::TimestampNanosecond(Some(nanos(*t)), Some("UTC".into())),
         Value::Dynamic(items) => {
-            let items: Vec<_> = items.iter().map(|s| ScalarValue::Utf8View(Some(s.clone()))).collect();
-            ScalarValue::List(ScalarValue::new_list_nullable(&items, &DataType::Utf8View))
+            let items: Vec<_> = items.iter().map(|s| ScalarValue::Utf8(Some(s.clone()))).collect();
+            ScalarValue::List(ScalarValue::new_list_nullable(&items, &TEXT))
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::array::{AsArray, BooleanArray, StringArrayType};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::types::logical_string;
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{Coercion, TypeSignatureClass};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
@@ -38,19 +38,40 @@ impl ScalarUDFImpl for EqualsIgnoreCase {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [a, b] = args.args.as_slice() else {
-            return exec_err!("equals_ignore_case takes two arguments, not {}", args.args.len());
-        };
-        let view = |value: &ColumnarValue| -> Result<ArrayRef> {
-            Ok(cast(&value.to_array(args.number_rows)?, &DataType::Utf8View)?)
-        };
-        let (a, b) = (view(a)?, view(b)?);
-        let equal: BooleanArray = a
-            .as_string_view()
-            .iter()
-            .zip(b.as_string_view().iter())
-            .map(|(a, b)| Some(a?.eq_ignore_ascii_case(b?)))
-            .collect();
-        Ok(ColumnarValue::Array(Arc::new(equal)))
+        match args.args.as_slice() {
+            [ColumnarValue::Scalar(a), ColumnarValue::Scalar(b)] => {
+                let equal = text(a)?.zip(text(b)?).map(|(a, b)| a.eq_ignore_ascii_case(b));
+                Ok(ColumnarValue::Scalar(ScalarValue::Boolean(equal)))
+            }
+            [ColumnarValue::Array(texts), ColumnarValue::Scalar(one)]
+            | [ColumnarValue::Scalar(one), ColumnarValue::Array(texts)] => {
+                let Some(one) = text(one)? else { return Ok(ColumnarValue::Scalar(ScalarValue::Boolean(None))) };
+                let equal: BooleanArray = match texts.data_type() {
+                    DataType::Utf8 => equal_to(texts.as_string::<i32>(), one),
+                    DataType::LargeUtf8 => equal_to(texts.as_string::<i64>(), one),
+                    _ => equal_to(cast(texts, &DataType::Utf8View)?.as_string_view(), one),
+                };
+                Ok(ColumnarValue::Array(Arc::new(equal)))
+            }
+            [ColumnarValue::Array(a), ColumnarValue::Array(b)] => {
+                let (a, b) = (cast(a, &DataType::Utf8View)?, cast(b, &DataType::Utf8View)?);
+                let pairs = a.as_string_view().iter().zip(b.as_string_view().iter());
+                let equal: BooleanArray = pairs.map(|(a, b)| Some(a?.eq_ignore_ascii_case(b?))).collect();
+                Ok(ColumnarValue::Array(Arc::new(equal)))
+            }
+            other => exec_err!("equals_ignore_case takes two arguments, not {}", other.len()),
+        }
     }
+}
+
+fn text(value: &ScalarValue) -> Result<Option<&str>> {
+    match value.try_as_str() {
+        Some(text) => Ok(text),
+        None if value.is_null() => Ok(None),
+        None => exec_err!("equals_ignore_case takes strings, not {}", value.data_type()),
+    }
+}
+
+fn equal_to<'a>(texts: impl StringArrayType<'a>, one: &str) -> BooleanArray {
+    texts.iter().map(|text| text.map(|text| text.eq_ignore_ascii_case(one))).collect()
 }

@@ -10,8 +10,9 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{ColumnSpec, ColumnType, EpochUnit, SourceSpec};
 
-/// How the engine holds text. Views share the buffers of the decoded pages instead of copying them.
-pub(crate) const TEXT: DataType = DataType::Utf8View;
+/// How the engine holds text. Views would share the buffers of decoded pages and keep all of them alive, and count each
+/// one again in every batch that shares it: sorts of a few million rows then exhaust a memory limit that they are far from.
+pub(crate) const TEXT: DataType = DataType::Utf8;
 
 /// How the engine holds time: nanoseconds hold every unit that a lake may have, exactly.
 pub(crate) fn instant_type() -> DataType {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, PrimitiveArray, StringArray, StringViewBuilder, TimestampNanosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, PrimitiveArray, StringArray, StringBuilder, TimestampNanosecondArray, new_null_array,
 };
 use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
@@ -183,7 +183,7 @@ fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
     match array.data_type() {
         data_type if data_type.is_floating() => {
             let floats = cast(array, &DataType::Float64)?;
-            let mut texts = StringViewBuilder::with_capacity(array.len());
+            let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 6);
             for value in floats.as_primitive::<Float64Type>() {
                 // A NaN is what some writers leave where there is no value. Adding zero turns -0.0 into 0.0.
                 texts.append_option(value.filter(|x| !x.is_nan()).map(|x| (x + 0.0).to_string()));
@@ -192,7 +192,7 @@ fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
         }
         data_type if data_type.is_decimal() => {
             let decimals = cast_with_options(array, &DataType::Utf8, &strict)?;
-            let mut texts = StringViewBuilder::with_capacity(array.len());
+            let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 6);
             for value in decimals.as_string::<i32>() {
                 texts.append_option(value.map(|text| match text.contains('.') {
                     true => text.trim_end_matches('0').trim_end_matches('.'),
@@ -222,7 +222,7 @@ mod tests {
         let array: ArrayRef = Arc::new(array);
         let text = to_text(&array).unwrap();
         assert_eq!(text.data_type(), &TEXT, "{}", type_name_of_val(&array));
-        text.as_string_view().iter().map(|s| s.map(str::to_owned)).collect()
+        text.as_string::<i32>().iter().map(|s| s.map(str::to_owned)).collect()
     }
 
     fn times(epoch: EpochUnit, array: impl Array + 'static) -> Vec<Option<i64>> {

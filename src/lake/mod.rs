@@ -10,8 +10,8 @@ mod listing;
 mod store;
 mod table;
 
-pub(crate) use columns::Columns;
 pub use columns::Resolution;
+pub(crate) use columns::{Columns, TEXT};
 pub(crate) use convert::Notices;
 pub(crate) use footer::FileFacts;
 pub(crate) use layout::WELL_KNOWN;

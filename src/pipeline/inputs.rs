@@ -189,11 +189,15 @@ impl Inputs {
     }
 }
 
-/// A line that counts files and names the first.
-fn some_files(mut files: impl Iterator<Item = String>, have: &str) -> Option<String> {
-    let first = files.next()?;
-    Some(match files.count() {
-        0 => format!("1 file has {have}: {first}"),
-        more => format!("{} files have {have}: {first} and {more} more", more + 1),
-    })
+/// A line that counts files and names the first of them.
+fn some_files(files: impl Iterator<Item = String>, have: &str) -> Option<String> {
+    const NAMED: usize = 3;
+    let files: Vec<String> = files.collect();
+    let named = files.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match files.len() {
+        0 => None,
+        1 => Some(format!("1 file has {have}: {named}")),
+        count if count <= NAMED => Some(format!("{count} files have {have}: {named}")),
+        count => Some(format!("{count} files have {have}: {named} and {} more", count - NAMED)),
+    }
 }

@@ -229,7 +229,8 @@ fn code_2_for_jobs_that_are_not_valid_with_the_nearest_right_word() {
     let yaml = "jobs/signin-success-then-fail.yaml";
     let sql = "sql/signin-success-then-fail.sql";
     let replaced = |from: &'static str, to: &'static str| move |text: &str| text.replacen(from, to, 1);
-    let cases: Vec<(&str, Box<dyn Fn(&str) -> String>, &str)> = vec![
+    type Change = Box<dyn Fn(&str) -> String>;
+    let cases: Vec<(&str, Change, &str)> = vec![
         (yaml, Box::new(replaced("severity:", "severty:")), "did you mean `severity`"),
         (yaml, Box::new(replaced("type: timespan", "type: timspan")), "did you mean `timespan`"),
         (yaml, Box::new(replaced("default: 1m", "default: 60")), "logon_diff"),

@@ -123,8 +123,7 @@ fn a_file_without_a_time_column_matches_nothing_and_is_told() {
     lake.put("date=2024-05-01/b.parquet", &rows, &timeless);
     let run = one_day().run(&lake).unwrap();
     assert_eq!(run.answer(DAY), expected(&rows));
-    let told =
-        |line: &String| line.contains("1 file has no time column") && line.ends_with("date=2024-05-01/b.parquet");
+    let told = |line: &String| line.contains("b.parquet") && line.contains("no time column");
     assert!(run.report.warnings.iter().any(told), "{:?}", run.report.warnings);
     // Where no file has one, the name is wrong.
     let lake = Lake::new();

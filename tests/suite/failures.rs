@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use lakehunt::{Error, ErrorKind, Outcome};
+use lakehunt::{Error, ErrorKind, Observer, Outcome, WindowReport};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::encode::{Form, encode};
@@ -244,4 +244,57 @@ fn an_output_of_windows_of_another_size_is_refused() {
     let error = Ask { window: "6h", ..four_days() }.run_into(&lake, &first.output).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert_eq!(up_to_date(&four_days().run_into(&lake, &first.output).unwrap()), [true; 4]);
+}
+
+/// Puts the record that another run made of the second day in place, once the first day is done.
+struct OtherRun<'a> {
+    record: &'a Path,
+    place: &'a Path,
+}
+
+impl Observer for OtherRun<'_> {
+    fn window(&self, report: &WindowReport) {
+        if report.label == DAYS[0] {
+            std::fs::create_dir_all(self.place.parent().unwrap()).unwrap();
+            std::fs::copy(self.record, self.place).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_window_that_another_run_commits_meanwhile_is_not_overwritten() {
+    let lake = lake();
+    for (other, conflict) in
+        [(four_days().strict().run(&lake).unwrap(), true), (four_days().run(&lake).unwrap(), false)]
+    {
+        let output = tempfile::tempdir().unwrap();
+        let place = output.path().join(format!("runs/job={SLUG}/window={}/run.json", DAYS[1]));
+        let meanwhile = OtherRun { record: &other.record_path(DAYS[1]), place: &place };
+        let report = four_days().watched(&lake.source(), output.path(), &meanwhile).unwrap();
+        let failures: Vec<_> = report.failures().map(|(w, error)| (w.label.as_str(), error.kind())).collect();
+        if conflict {
+            assert_eq!(failures, [(DAYS[1], ErrorKind::Conflict)]);
+            assert_eq!(report.exit_code(), 3);
+        } else {
+            assert_eq!(failures, [], "the same from the same is no conflict");
+        }
+        assert_eq!(std::fs::read(&place).unwrap(), std::fs::read(other.record_path(DAYS[1])).unwrap());
+    }
+}
+
+#[test]
+fn a_hit_has_one_id_under_windows_of_any_size() {
+    let lake = lake();
+    let ids = |window: &'static str, labels: &[&str]| {
+        let run = Ask { window, ..four_days() }.run(&lake).unwrap();
+        let mut ids: Vec<String> = labels.iter().flat_map(|label| run.ids(label)).collect();
+        ids.sort();
+        ids
+    };
+    let days = ids("1d", &DAYS);
+    assert_eq!(days.len(), 8);
+    assert!(days.windows(2).all(|pair| pair[0] != pair[1]), "each hit has its own");
+    let halves: Vec<String> =
+        DAYS.iter().flat_map(|day| ["T0000", "T1200"].map(|half| format!("{day}{half}"))).collect();
+    assert_eq!(ids("12h", &halves.iter().map(String::as_str).collect::<Vec<_>>()), days);
 }

@@ -32,6 +32,7 @@ fn reshaped(case: &Case, other: &Case, order: &[u16]) -> Case {
         forms: other.forms.clone(),
         places: other.places.clone(),
         threads: other.threads,
+        interval_join: other.interval_join,
         ..case.clone()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, TimeZone, Utc};
-use lakehunt::{Error, Job, RunReport, Settings, Span};
+use lakehunt::{Error, Job, Observer, RunReport, Settings, Span};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -103,6 +103,7 @@ pub(crate) struct Ask {
     pub(crate) time_column: Option<&'static str>,
     pub(crate) force: bool,
     pub(crate) memory_limit: usize,
+    pub(crate) interval_join: bool,
 }
 
 impl Ask {
@@ -120,6 +121,7 @@ impl Ask {
             time_column: None,
             force: false,
             memory_limit: lakehunt::DEFAULT_MEMORY_LIMIT,
+            interval_join: true,
         }
     }
 
@@ -141,6 +143,11 @@ impl Ask {
     }
 
     pub(crate) fn report(&self, source: &str, output: &Path) -> Result<RunReport, Error> {
+        self.watched(source, output, &())
+    }
+
+    /// As `report`, with somebody who is told of each window.
+    pub(crate) fn watched(&self, source: &str, output: &Path, observer: &dyn Observer) -> Result<RunReport, Error> {
         static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
         let runtime = RUNTIME.get_or_init(|| {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
@@ -161,7 +168,8 @@ impl Ask {
         settings.time_column = self.time_column.map(str::to_owned);
         settings.force = self.force;
         settings.memory_limit = self.memory_limit;
-        runtime.block_on(lakehunt::run(&job, &settings, &()))
+        settings.interval_join = self.interval_join;
+        runtime.block_on(lakehunt::run(&job, &settings, observer))
     }
 }
 

@@ -14,6 +14,7 @@ mod identities;
 mod lake;
 mod layouts;
 mod oracle;
+mod plans;
 mod properties;
 mod rows;
 mod slt;

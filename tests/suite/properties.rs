@@ -30,6 +30,8 @@ pub(crate) struct Case {
     pub(crate) scope: Scope,
     pub(crate) max_distribution: i64,
     pub(crate) threads: usize,
+    /// Whether the engine's own join stands in place of the hash join. Nobody may be able to tell.
+    pub(crate) interval_join: bool,
     pub(crate) layout: (&'static str, Option<&'static str>),
     /// Each file of a partition has a form of its own.
     pub(crate) forms: Vec<Form>,
@@ -59,6 +61,7 @@ impl Case {
             layout: self.layout.0,
             slack: u32::from(self.slack),
             threads: self.threads,
+            interval_join: self.interval_join,
             limits: Limits { max_distribution: self.max_distribution, ..Limits::default() },
             ..Ask::days("2024-05-01", "2024-05-02")
         }
@@ -152,21 +155,30 @@ pub(crate) fn case(largest: usize) -> impl Strategy<Value = Case> {
     let forms = prop_oneof![prop::collection::vec(form(), 1..=1), prop::collection::vec(form(), 2..=4),];
     (
         (sets, select(vec!["1d", "1d", "6h", "1h", "all"]), prop_oneof![Just(Scope::Overlap), Just(Scope::Strict)]),
-        (prop_oneof![3 => Just(5_i64), 1 => 0_i64..4], 1_usize..=3, select(LAYOUTS.to_vec())),
+        (
+            prop_oneof![3 => Just(5_i64), 1 => 0_i64..4],
+            (1_usize..=3, prop::bool::weighted(0.7)),
+            select(LAYOUTS.to_vec()),
+        ),
         (forms, prop::collection::vec((any::<Index>(), -1_i8..=1), 1..12), prop::bool::weighted(0.3)),
     )
-        .prop_map(|((sets, window, scope), (max_distribution, threads, layout), (forms, places, slack))| Case {
-            sets,
-            window,
-            scope,
-            max_distribution,
-            threads,
-            layout,
-            forms,
-            places,
-            slack,
-            astray: false,
-        })
+        .prop_map(
+            |((sets, window, scope), (max_distribution, (threads, interval_join), layout), (forms, places, slack))| {
+                Case {
+                    sets,
+                    window,
+                    scope,
+                    max_distribution,
+                    threads,
+                    interval_join,
+                    layout,
+                    forms,
+                    places,
+                    slack,
+                    astray: false,
+                }
+            },
+        )
 }
 
 /// The number of cases: as given, or times what `LAKEHUNT_CASES` is to the usual. Only a raised number is random; a
