@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::encode::{Form, Time};
-use crate::lake::{Ask, Lake, Run};
-use crate::oracle::Row;
+use crate::lake::{Ask, Lake, Run, at};
+use crate::oracle::{Row, SECOND};
 use crate::properties::{Case, case, check};
+use crate::rows::pair;
 
 /// A case of which every form holds every row exactly.
 fn exact(case: Case) -> Case {
@@ -113,4 +114,22 @@ fn nightly_runs_are_the_retrospective_run_byte_for_byte() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn a_hit_has_one_id_in_windows_of_any_size() {
+    let noon = at("2024-05-01T12:00:00Z");
+    let rows: Vec<Row> = ["u", "v", "w"].iter().flat_map(|user| pair(user, noon + SECOND, noon + 2 * SECOND)).collect();
+    let lake = Lake::of(&rows);
+    let day = Ask::days("2024-05-01", "2024-05-02");
+    let ids = day.run(&lake).unwrap().ids("2024-05-01");
+    let mut distinct = ids.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), 3);
+    assert_eq!(day.clone().strict().run(&lake).unwrap().ids("2024-05-01"), ids);
+    let hourly = Ask { window: "1h", ..day.clone() }.run(&lake).unwrap();
+    assert_eq!(hourly.ids("2024-05-01T1200"), ids);
+    let all = Ask { window: "all", ..day }.run(&lake).unwrap();
+    assert_eq!(all.ids("all_2024-05-01_2024-05-02"), ids);
 }
