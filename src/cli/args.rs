@@ -160,34 +160,6 @@ pub(super) struct DemoArgs {
     pub(super) job: String,
 }
 
-/// The unit of a synthetic lake's times.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(super) enum UnitArg {
-    /// INT64 milliseconds
-    Ms,
-    /// INT64 microseconds
-    #[default]
-    Us,
-    /// INT64 nanoseconds
-    Ns,
-    /// INT96
-    Int96,
-    /// ISO 8601 text with seven digits
-    Text,
-}
-
-impl From<UnitArg> for TimeUnit {
-    fn from(unit: UnitArg) -> Self {
-        match unit {
-            UnitArg::Ms => Self::Ms,
-            UnitArg::Us => Self::Us,
-            UnitArg::Ns => Self::Ns,
-            UnitArg::Int96 => Self::Int96,
-            UnitArg::Text => Self::Text,
-        }
-    }
-}
-
 #[derive(Debug, clap::Args)]
 pub(super) struct GenerateArgs {
     /// The root of the new lake; it must be empty
@@ -239,7 +211,7 @@ pub(super) struct GenerateArgs {
 
     /// How times are stored
     #[arg(long, value_enum, default_value_t)]
-    pub(super) time_unit: UnitArg,
+    pub(super) time_unit: TimeUnit,
 
     /// Files in each partition
     #[arg(long, default_value_t = 1)]

@@ -25,7 +25,7 @@ pub(super) fn run(args: GenerateArgs) -> Result<()> {
         service_accounts: args.service_accounts,
         service_share: args.service_share,
         attacks_per_day: args.attacks_per_day,
-        time_unit: args.time_unit.into(),
+        time_unit: args.time_unit,
         files_per_partition: args.files,
         shuffle_rows: args.shuffle,
         dictionary: !args.plain,

@@ -6,7 +6,7 @@ use super::GenerateError;
 use super::attacks::ROWS_PER_ATTACK;
 
 /// How `TimeGenerated` (and `CreatedDateTime`) are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, clap::ValueEnum)]
 #[non_exhaustive]
 pub enum TimeUnit {
     /// INT64 timestamp in milliseconds, UTC. Azure Data Explorer's exports.

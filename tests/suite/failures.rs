@@ -281,20 +281,3 @@ fn a_window_that_another_run_commits_meanwhile_is_not_overwritten() {
         assert_eq!(std::fs::read(&place).unwrap(), std::fs::read(other.record_path(DAYS[1])).unwrap());
     }
 }
-
-#[test]
-fn a_hit_has_one_id_under_windows_of_any_size() {
-    let lake = lake();
-    let ids = |window: &'static str, labels: &[&str]| {
-        let run = Ask { window, ..four_days() }.run(&lake).unwrap();
-        let mut ids: Vec<String> = labels.iter().flat_map(|label| run.ids(label)).collect();
-        ids.sort();
-        ids
-    };
-    let days = ids("1d", &DAYS);
-    assert_eq!(days.len(), 8);
-    assert!(days.windows(2).all(|pair| pair[0] != pair[1]), "each hit has its own");
-    let halves: Vec<String> =
-        DAYS.iter().flat_map(|day| ["T0000", "T1200"].map(|half| format!("{day}{half}"))).collect();
-    assert_eq!(ids("12h", &halves.iter().map(String::as_str).collect::<Vec<_>>()), days);
-}
