@@ -24,7 +24,7 @@ use crate::report::{Outcome, RunReport, WindowReport};
 use crate::settings::Settings;
 use crate::sink::{Input, JobOfRecord, RunRecord, Table, WindowOfRecord, WindowRows};
 use crate::timespan::Timespan;
-use crate::window::{Window, chunks, nanos};
+use crate::window::{Window, WindowSize, chunks, nanos};
 use evaluate::evaluate;
 use inputs::Inputs;
 
@@ -59,7 +59,7 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
     observer.surveyed(&survey);
     refuse_output_in_source(settings)?;
     let table = Table::create(&settings.output, job.slug())?;
-    table.check_size(settings.window).await?;
+    table.check_size(&size_of_windows(settings, &survey)).await?;
 
     let run = Run {
         job,
@@ -78,6 +78,14 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
     let mut report = run.windows().await?;
     report.elapsed = began.elapsed();
     Ok(report)
+}
+
+/// What all windows of a table share: their size. One window over a whole range shares nothing with that over another.
+fn size_of_windows(settings: &Settings, survey: &Survey) -> String {
+    match (settings.window, survey.windows.first()) {
+        (WindowSize::All, Some(plan)) => plan.window.label().to_owned(),
+        (size, _) => size.to_string(),
+    }
 }
 
 /// A flat lake that holds its own output would read its hits as sign-ins.
@@ -125,7 +133,7 @@ impl<'a> Run<'a> {
             }
         }
         if !todo.is_empty() {
-            self.table.claim(self.settings.window).await?;
+            self.table.claim(&size_of_windows(self.settings, self.survey)).await?;
         }
 
         let needed: BTreeSet<usize> =

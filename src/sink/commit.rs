@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::record::{RunRecord, VERSION};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{self, Root};
-use crate::window::WindowSize;
 
 /// The hit table of one job.
 #[derive(Debug)]
@@ -27,7 +26,8 @@ pub(crate) struct Table {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct TableFile {
     version: u32,
-    /// The size of its windows. Windows of two sizes would hold the same hit twice.
+    /// The size of its windows, or the label of the one that covers a range. Windows of two sizes, or two ranges that
+    /// overlap, would hold the same hit twice.
     window_size: String,
 }
 
@@ -56,14 +56,14 @@ impl Table {
     }
 
     /// Refuses windows of another size than the table has.
-    pub(crate) async fn check_size(&self, size: WindowSize) -> Result<()> {
+    pub(crate) async fn check_size(&self, size: &str) -> Result<()> {
         let path = self.table_path();
         match self.read::<TableFile>(&path).await? {
-            Some(table) if table.window_size != size.to_string() => Err(Error::new(
+            Some(table) if table.window_size != size => Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
-                    "the output holds windows of {} for this job, not {size}; a hit would stand in both: choose another --output or --window {}",
-                    table.window_size, table.window_size
+                    "the output holds windows of {} for this job, not of {size}: a hit would stand in both; choose another --output",
+                    table.window_size
                 ),
             )
             .with("file", self.root.name(&path))),
@@ -72,9 +72,9 @@ impl Table {
     }
 
     /// Notes the size of the table's windows, before the first of them is written.
-    pub(crate) async fn claim(&self, size: WindowSize) -> Result<()> {
+    pub(crate) async fn claim(&self, size: &str) -> Result<()> {
         let path = self.table_path();
-        let table = TableFile { version: VERSION, window_size: size.to_string() };
+        let table = TableFile { version: VERSION, window_size: size.to_owned() };
         if self.read::<TableFile>(&path).await?.is_none() {
             self.put(&path, json(&table)?).await?;
         }

@@ -305,6 +305,27 @@ fn the_environment_comes_after_flags_and_before_the_job() {
     assert_eq!(run(Some("1h")), 24);
 }
 
+#[test]
+fn the_job_file_holds_settings_that_flags_come_before() {
+    let bench = Bench::new();
+    let (lake, out) = (bench.path("lake"), bench.path("out"));
+    let job = bench.job("jobs/signin-success-then-fail.yaml", |text| {
+        text.replace("  table: SigninLogs", &format!("  url: {lake}\n  table: SigninLogs"))
+            .replace("  size: 1d", "  from: 2024-05-01\n  to: 2024-05-03\n  size: 12h")
+            .replace("output:\n", &format!("output:\n  url: {out}\n"))
+            + "\nrun: { threads: 1, memory_limit: 256MiB }\n"
+    });
+    let windows = |flags: &[&str]| {
+        let output = bench.lakehunt(&[&["run", job.as_str(), "--dry-run", "--json"], flags].concat());
+        let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        plan["windows"].as_array().unwrap().len()
+    };
+    assert_eq!(windows(&[]), 4);
+    assert_eq!(windows(&["--to", "2024-05-04", "--window", "1d"]), 3);
+    assert_eq!(code(&bench.lakehunt(&["run", &job])), 0);
+    assert!(Path::new(&out).join("hits/job=signin-success-then-fail/window=2024-05-02T1200/hits.parquet").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn signals_end_it_with_their_codes() {

@@ -244,6 +244,15 @@ fn an_output_of_windows_of_another_size_is_refused() {
     let error = Ask { window: "6h", ..four_days() }.run_into(&lake, &first.output).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert_eq!(up_to_date(&four_days().run_into(&lake, &first.output).unwrap()), [true; 4]);
+
+    // So is one window over another range: what both cover would be there twice.
+    let whole = Ask { window: "all", ..four_days() };
+    let first = whole.run(&lake).unwrap();
+    let shorter = Ask { window: "all", ..Ask::days("2024-05-01", "2024-05-04") };
+    let error = shorter.run_into(&lake, &first.output).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    let again = whole.run_into(&lake, &first.output).unwrap();
+    assert!(matches!(again.report.windows[0].outcome, Outcome::UpToDate { .. }));
 }
 
 /// Puts the record that another run made of the second day in place, once the first day is done.
