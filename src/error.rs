@@ -22,8 +22,10 @@ pub enum ErrorKind {
     SourceMissing,
     /// The source or the output cannot be reached, or refuses access.
     Unreachable,
-    /// A file of the lake is damaged or vanished.
+    /// A file of the lake is damaged.
     CorruptFile,
+    /// A file of the lake changed or vanished between its listing and its reading.
+    SourceChanged,
     /// A column of a file cannot be the type that the job declares.
     SchemaMismatch,
     /// The run needs more memory or disk than it may use.
@@ -43,13 +45,18 @@ impl ErrorKind {
             Self::Usage | Self::InvalidJob => 2,
             Self::Conflict => 4,
             Self::SourceMissing | Self::Unreachable => 5,
-            Self::CorruptFile | Self::SchemaMismatch | Self::ResourcesExhausted | Self::Output | Self::Engine => 1,
+            Self::CorruptFile
+            | Self::SourceChanged
+            | Self::SchemaMismatch
+            | Self::ResourcesExhausted
+            | Self::Output
+            | Self::Engine => 1,
         }
     }
 
     /// Whether the same call may succeed later, with nothing changed by the caller.
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Conflict)
+        matches!(self, Self::Unreachable | Self::Conflict | Self::SourceChanged)
     }
 }
 
@@ -61,6 +68,7 @@ impl fmt::Display for ErrorKind {
             Self::SourceMissing => "source missing",
             Self::Unreachable => "unreachable",
             Self::CorruptFile => "corrupt file",
+            Self::SourceChanged => "source changed",
             Self::SchemaMismatch => "schema mismatch",
             Self::ResourcesExhausted => "resources exhausted",
             Self::Output => "output",

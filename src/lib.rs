@@ -19,8 +19,10 @@ mod job;
 mod lake;
 mod pipeline;
 mod report;
+mod secrets;
 mod settings;
 mod sink;
+mod store;
 mod timespan;
 mod window;
 
@@ -31,12 +33,13 @@ pub use functions::all as functions;
 pub use generate::{GenerateError, Generated, PlantedHit, TenantSpec, TimeUnit, generate};
 pub use job::{
     ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, Job, OutputSpec, RunSpec, Severity, SourceSpec,
-    Value, WindowSpec,
+    StoreSpec, Value, WindowSpec,
 };
 pub use lake::{Layout, Partition, Resolution};
 pub use pipeline::{Observer, Survey, WindowPlan, run};
 pub use report::{Outcome, RunReport, WindowReport};
 pub use settings::{DEFAULT_MEMORY_LIMIT, Settings};
-pub use sink::{Input, JobOfRecord, Key, RunRecord, WindowOfRecord};
+pub use sink::{HitFile, Input, JobOfRecord, Key, RunRecord, WindowOfRecord};
+pub use store::{Retry, StoreHook, Stores};
 pub use timespan::Timespan;
 pub use window::{Scope, Span, Window, WindowSize, parse_instant};

@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use chrono::{DateTime, Utc};
 
 use crate::error::Result;
-use crate::job::Job;
+use crate::job::{Job, StoreSpec};
 use crate::lake::Layout;
+use crate::store::Stores;
 use crate::window::{Scope, Span, WindowSize};
 
 /// Memory for joins, aggregations and sorts unless told otherwise: 2 GiB.
@@ -17,6 +18,10 @@ pub const DEFAULT_MEMORY_LIMIT: usize = 2 << 30;
 pub struct Settings {
     /// The root of the lake: a folder or a URL.
     pub source: String,
+    /// How its store is reached.
+    pub source_store: StoreSpec,
+    /// The version to read, of a lake that is a Delta table; the newest one for `None`.
+    pub source_version: Option<u64>,
     /// How its folders follow from time.
     pub layout: Layout,
     /// Partitions read before and after those of a window.
@@ -25,6 +30,10 @@ pub struct Settings {
     pub time_column: Option<String>,
     /// The root of the output: a folder or a URL.
     pub output: String,
+    /// How its store is reached.
+    pub output_store: StoreSpec,
+    /// How stores are opened.
+    pub stores: Stores,
     /// The range of time.
     pub span: Span,
     /// The length of its windows.
@@ -52,10 +61,14 @@ impl Settings {
     pub fn new(job: &Job, source: impl Into<String>, output: impl Into<String>, span: Span) -> Result<Self> {
         Ok(Self {
             source: source.into(),
+            source_store: job.source().store.clone(),
+            source_version: None,
             layout: job.source().layout.parse()?,
             slack: job.source().slack,
             time_column: None,
             output: output.into(),
+            output_store: job.output().store.clone(),
+            stores: Stores::from_env(),
             span,
             window: job.window().size.parse()?,
             scope: job.window().scope,

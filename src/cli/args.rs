@@ -17,7 +17,7 @@ Exit codes:
   2    a flag or the job is not valid
   3    some windows failed, the others are committed
   4    another run committed the same window
-  5    the source is missing or cannot be reached
+  5    the source is missing, or a store cannot be reached or refuses access
   10   hits were found, with --fail-on-hits
   130  interrupted (143: terminated)
 
@@ -66,6 +66,8 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// Print the hits of an output
     Hits(HitsArgs),
+    /// Remove what runs that were cut off left in an output
+    Vacuum(VacuumArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -73,9 +75,13 @@ pub(super) enum Command {
 /// Where the rows are and how they are read.
 #[derive(Debug, clap::Args)]
 pub(super) struct SettingsArgs {
-    /// The root of the lake: a folder, file://, s3://, abfss://, az:// or gs://
+    /// The root of the lake: a folder, file://, s3://, abfss://, az://, gs:// or the https:// form of these
     #[arg(long, env = "LAKEHUNT_SOURCE", value_name = "URL")]
     pub(super) source: Option<String>,
+
+    /// The version to read, if the lake is a Delta table [default: the newest]
+    #[arg(long, env = "LAKEHUNT_SOURCE_VERSION", value_name = "N")]
+    pub(super) source_version: Option<u64>,
 
     /// How folders follow from time, for example date={yyyy-MM-dd}, year=/month=/day=, yyyy/MM/dd, flat
     #[arg(long, env = "LAKEHUNT_LAYOUT", value_name = "TEMPLATE")]
@@ -116,6 +122,21 @@ pub(super) struct SettingsArgs {
     /// Memory for joins, aggregations and sorts [default: 2GiB]
     #[arg(long, env = "LAKEHUNT_MEMORY_LIMIT", value_name = "SIZE")]
     pub(super) memory_limit: Option<String>,
+
+    #[command(flatten)]
+    pub(super) stores: StoreArgs,
+}
+
+/// How patient the clients of stores are.
+#[derive(Debug, clap::Args)]
+pub(super) struct StoreArgs {
+    /// Tries after a request to a store that failed [default: 10]
+    #[arg(long, env = "LAKEHUNT_STORE_RETRIES", value_name = "N")]
+    pub(super) store_retries: Option<usize>,
+
+    /// Time for a request to a store with all its tries [default: 2m]
+    #[arg(long, env = "LAKEHUNT_STORE_TIMEOUT", value_name = "TIME")]
+    pub(super) store_timeout: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -262,6 +283,9 @@ pub(super) struct InspectArgs {
     #[arg(long, default_value = "signin-success-then-fail")]
     pub(super) job: String,
 
+    #[command(flatten)]
+    pub(super) stores: StoreArgs,
+
     /// The first instant, a UTC date or RFC 3339 [default: all files]
     #[arg(long, value_name = "INSTANT", requires = "to")]
     pub(super) from: Option<String>,
@@ -315,6 +339,35 @@ pub(super) struct HitsArgs {
     /// The columns to print, separated by commas [default: all; a table shows the hit's own values]
     #[arg(long, value_delimiter = ',')]
     pub(super) columns: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) stores: StoreArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct VacuumArgs {
+    /// The root of the output
+    #[arg(env = "LAKEHUNT_OUTPUT")]
+    pub(super) output: String,
+
+    /// Leave what is younger, since a run may still write it
+    #[arg(long, default_value = "1d", value_name = "TIME")]
+    pub(super) older_than: String,
+
+    /// The job whose file says how the store is reached
+    #[arg(long)]
+    pub(super) job: Option<String>,
+
+    /// Only tell what would be removed
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Print one JSON value instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) stores: StoreArgs,
 }
 
 #[derive(Debug, clap::Args)]

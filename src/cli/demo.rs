@@ -62,7 +62,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<u8> {
     run::warn(&report.warnings);
     output::write(format!("\n{}\n", report_text(&report)).as_bytes())?;
 
-    let reader = HitReader::open(&settings.output)?;
+    let reader = HitReader::open(&settings.stores, &settings.output, &settings.output_store).await?;
     let mut found = Vec::new();
     for file in reader.files(Some(job.slug())).await? {
         found.extend(reader.read(&file, None, None).await?);

@@ -11,7 +11,7 @@ use datafusion::arrow::util::display::{DurationFormat, FormatOptions};
 use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
 
 use super::args::{HitsArgs, HitsFormat};
-use super::output;
+use super::{output, settings};
 use crate::error::{Error, ErrorKind, Result, suggestion};
 use crate::sink::HitReader;
 use crate::window::parse_instant;
@@ -25,7 +25,9 @@ const WIDEST: usize = 26;
 pub(super) async fn hits(args: HitsArgs) -> Result<()> {
     let from = args.from.as_deref().map(parse_instant).transpose()?;
     let to = args.to.as_deref().map(parse_instant).transpose()?;
-    let reader = HitReader::open(&args.output)?;
+    let stores = settings::stores(&args.stores, None)?;
+    let spec = settings::output_store(args.job.as_deref());
+    let reader = HitReader::open(&stores, &args.output, &spec).await?;
     let mut batches = Vec::new();
     for file in reader.files(args.job.as_deref()).await? {
         for batch in reader.read(&file, from, to).await? {

@@ -1,7 +1,7 @@
 //! `lakehunt inspect`
 
 use super::args::InspectArgs;
-use super::output;
+use super::{output, settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::inspect::inspection_text;
 use crate::job::Job;
@@ -17,7 +17,8 @@ pub(super) async fn inspect(args: InspectArgs) -> Result<()> {
         }
         _ => None,
     };
-    let lake = crate::inspect::inspect(&job, &args.source, layout, range).await?;
+    let stores = settings::stores(&args.stores, Some(job.run()))?;
+    let lake = crate::inspect::inspect(&job, &stores, &args.source, layout, range).await?;
     if args.json {
         let value = serde_json::to_value(&lake)
             .map_err(|e| Error::new(ErrorKind::Output, "the inspection cannot be encoded").caused_by(e))?;

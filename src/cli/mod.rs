@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod run;
 mod settings;
+mod vacuum;
 mod validate;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::secrets::redact;
 use args::{Args, Command, LogFormat};
 
 /// Exit codes of a process that a signal ended, as shells have them.
@@ -28,7 +30,7 @@ const INTERRUPTED: u8 = 130;
 const TERMINATED: u8 = 143;
 
 /// Runs the command line of this process. Exit codes: 0 done, 1 failed, 2 usage or job invalid, 3 some windows failed,
-/// 4 commit conflict, 5 source missing or unreachable, 10 hits found (with `--fail-on-hits`), 130 and 143 on signals.
+/// 4 commit conflict, 5 source missing or a store unreachable, 10 hits found (with `--fail-on-hits`), 130 and 143 on signals.
 pub fn main() -> ExitCode {
     // clap ends the process itself for --help, --version and usage errors (code 2).
     let args = Args::parse();
@@ -66,6 +68,7 @@ async fn dispatch(command: Command) -> Result<u8> {
         Command::Validate(args) => validate::validate(args).await.map(|()| 0),
         Command::Inspect(args) => inspect::inspect(args).await.map(|()| 0),
         Command::Hits(args) => hits::hits(args).await.map(|()| 0),
+        Command::Vacuum(args) => vacuum::vacuum(args).await.map(|()| 0),
         Command::Completions(args) => completions::completions(args).map(|()| 0),
     }
 }
@@ -100,7 +103,7 @@ fn start_logs(args: &Args) {
     };
     let level = if args.quiet { "error" } else { level };
     let filter = EnvFilter::try_from_env("LAKEHUNT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Redacting(std::io::stderr()));
     // A second call in one process changes nothing, which is right.
     let _ = match args.log_format {
         LogFormat::Json => logs.json().try_init(),
@@ -110,6 +113,21 @@ fn start_logs(args: &Args) {
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
             .try_init(),
     };
+}
+
+/// stderr, without the secrets that this process knows: libraries log, too.
+struct Redacting(std::io::Stderr);
+
+impl std::io::Write for Redacting {
+    /// An event comes whole, in one call.
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        self.0.write_all(redact(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 #[cfg(unix)]

@@ -1,13 +1,16 @@
 //! What the flags mean, with the job's own settings where none was given.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::args::SettingsArgs;
+use super::args::{SettingsArgs, StoreArgs};
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::Job;
+use crate::job::{Job, RunSpec, StoreSpec};
 use crate::settings::Settings;
+use crate::store::{Retry, Stores};
+use crate::timespan::Timespan;
 use crate::window::{Span, parse_instant};
 
 /// Reads the job and applies `--param`.
@@ -42,6 +45,8 @@ pub(super) fn resolve_with(job: &Job, args: &SettingsArgs, source: &str, output:
         settings.slack = slack;
     }
     settings.time_column.clone_from(&args.time_column);
+    settings.source_version = args.source_version;
+    settings.stores = stores(&args.stores, Some(job.run()))?;
     if let Some(window) = &args.window {
         settings.window = window.parse()?;
     }
@@ -55,6 +60,30 @@ pub(super) fn resolve_with(job: &Job, args: &SettingsArgs, source: &str, output:
         settings.memory_limit = memory(limit)?;
     }
     Ok(settings)
+}
+
+/// How stores are opened: by the environment, and as patiently as flags or job file say.
+pub(super) fn stores(args: &StoreArgs, run: Option<&RunSpec>) -> Result<Stores> {
+    let mut retry = Retry::default();
+    if let Some(retries) = args.store_retries.or(run.and_then(|run| run.store_retries)) {
+        retry.retries = retries;
+    }
+    if let Some(text) = args.store_timeout.as_deref().or(run.and_then(|run| run.store_timeout.as_deref())) {
+        let span: Timespan = text.parse()?;
+        retry.limit = Duration::from_nanos(u64::try_from(span.nanos()).unwrap_or_default());
+        if retry.limit < Duration::from_secs(1) {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("`{text}` is too short a time for a store to answer; give --store-timeout at least 1s"),
+            ));
+        }
+    }
+    Ok(Stores::from_env().with_retry(retry))
+}
+
+/// How the output of a job is reached, by the file of that job if there is one here.
+pub(super) fn output_store(job: Option<&str>) -> StoreSpec {
+    job.and_then(|name| Job::find(name).ok()).map(|job| job.output().store.clone()).unwrap_or_default()
 }
 
 fn required(value: Option<&str>, flag: &str, key: &str) -> Result<String> {

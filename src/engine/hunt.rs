@@ -16,6 +16,7 @@ use super::contract::{self, WINDOW_START};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::lake::RawTable;
+use crate::store::find_cause;
 
 /// A hunt with its parameters bound, over the rows of one table.
 pub(crate) struct Hunt {
@@ -114,6 +115,10 @@ fn sql_error(error: DataFusionError, file: &std::path::Path) -> Error {
 /// An error of the engine with the kind that it means.
 pub(crate) fn engine_error(error: DataFusionError) -> Error {
     use datafusion::arrow::error::ArrowError;
+    // What the lake says of itself is the story; the engine only passed it on.
+    if let Some(ours) = find_cause::<Error>(&error) {
+        return ours.clone();
+    }
     let (kind, message) = match error.find_root() {
         DataFusionError::ResourcesExhausted(_) => (
             ErrorKind::ResourcesExhausted,
@@ -122,19 +127,10 @@ pub(crate) fn engine_error(error: DataFusionError) -> Error {
         DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..) => {
             (ErrorKind::CorruptFile, "data of the lake cannot be decoded")
         }
-        DataFusionError::ObjectStore(e) => match e.as_ref() {
-            object_store::Error::NotFound { .. } => {
-                (ErrorKind::CorruptFile, "a file vanished after it was listed; run again")
-            }
-            _ => (ErrorKind::Unreachable, "the source cannot be read"),
-        },
-        DataFusionError::External(e) => match e.downcast_ref::<Error>() {
-            Some(ours) => (ours.kind(), "the source cannot be read"),
-            None if e.downcast_ref::<ArrowError>().is_some() => {
-                (ErrorKind::CorruptFile, "data of the lake cannot be decoded")
-            }
-            None => (ErrorKind::Engine, "the engine failed"),
-        },
+        DataFusionError::External(e) if e.downcast_ref::<ArrowError>().is_some() => {
+            (ErrorKind::CorruptFile, "data of the lake cannot be decoded")
+        }
+        DataFusionError::ObjectStore(_) => (ErrorKind::Unreachable, "the source cannot be read"),
         _ => (ErrorKind::Engine, "the engine failed"),
     };
     Error::new(kind, message).caused_by(error)

@@ -12,8 +12,9 @@ use super::Inspection;
 use crate::engine::{self, Limits, engine_error};
 use crate::error::Result;
 use crate::job::{ColumnType, Job, SourceSpec};
-use crate::lake::{Columns, FileFacts, Notices, RawTable, Root};
+use crate::lake::{Columns, FileFacts, Notices, RawTable};
 use crate::settings::DEFAULT_MEMORY_LIMIT;
+use crate::store::Root;
 
 /// Rows of a column that are null, and those that are empty text: KQL takes both for empty.
 #[derive(Debug, Serialize)]

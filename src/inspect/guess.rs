@@ -1,7 +1,8 @@
 //! Guesses a layout from the folders of a lake.
 
 use crate::error::Result;
-use crate::lake::{self, Layout, Root, WELL_KNOWN};
+use crate::lake::{self, Layout, WELL_KNOWN};
+use crate::store::Root;
 
 /// Files that a guess is made from.
 const SAMPLE: usize = 64;

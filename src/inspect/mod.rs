@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
-use crate::lake::{self, Columns, FileFacts, Layout, Resolution, Root};
+use crate::lake::{self, Columns, FileFacts, Layout, Listing, Resolution};
+use crate::store::{Root, Stores};
 use crate::window::nanos;
 
 pub(crate) use data::{Lag, Nulls};
@@ -30,6 +31,9 @@ pub(crate) struct Inspection {
     pub(crate) layout: String,
     /// Whether the layout was guessed from the folders.
     pub(crate) layout_guessed: bool,
+    /// The version that was looked at, of a Delta table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) delta_version: Option<u64>,
     pub(crate) files: usize,
     pub(crate) bytes: u64,
     pub(crate) rows: u64,
@@ -56,25 +60,27 @@ pub(crate) struct Inspection {
 /// Looks at the lake at `source` with the columns of `job`: at all of it, or at the partitions of a half-open range.
 pub(crate) async fn inspect(
     job: &Job,
+    stores: &Stores,
     source: &str,
     layout: Option<Layout>,
     range: Option<(DateTime<Utc>, DateTime<Utc>)>,
 ) -> Result<Inspection> {
-    let root = lake::open(source)?;
+    let root = stores.open(source, &job.source().store).await?;
     let guessed = layout.is_none();
     let layout = match layout {
         Some(layout) => layout,
         None => guess::layout(&root).await?,
     };
-    let files = match range {
-        Some((from, to)) => lake::list(&root, &layout, &layout.partitions(from, to, 0)).await?,
-        None => lake::list_all(&root, &layout).await?,
-    };
+    let columns = Arc::new(Columns::new(job.source()));
+    let partitions = range.map(|(from, to)| layout.partitions(from, to, 0));
+    let Listing { root, mut files, version } = lake::list(root, &layout, partitions.as_deref(), &columns, None).await?;
+    if let Some((from, to)) = range {
+        files.retain(|file| lake::may_hold(file.times, from, to));
+    }
     if files.is_empty() {
         return Err(Error::new(ErrorKind::SourceMissing, format!("there is no data file under the layout {layout}"))
             .with("url", &root.display));
     }
-    let columns = Arc::new(Columns::new(job.source()));
     let bytes = files.iter().map(|file| file.meta.size).sum();
     let count = files.len();
     let mut partitions: Vec<_> = files.iter().filter_map(|file| file.partition.clone()).collect();
@@ -86,6 +92,7 @@ pub(crate) async fn inspect(
         source: root.display.clone(),
         layout: layout.to_string(),
         layout_guessed: guessed,
+        delta_version: version,
         files: count,
         bytes,
         rows: facts.iter().map(|facts| facts.rows()).sum(),

@@ -15,7 +15,10 @@ pub(crate) fn inspection_text(lake: &Inspection) -> String {
         let _ = writeln!(text, "{key:<16} {value}");
     };
     line("source", lake.source.clone());
-    line("layout", format!("{}{}", lake.layout, if lake.layout_guessed { " (guessed)" } else { "" }));
+    match lake.delta_version {
+        Some(version) => line("layout", format!("a Delta table, version {version}")),
+        None => line("layout", format!("{}{}", lake.layout, if lake.layout_guessed { " (guessed)" } else { "" })),
+    }
     line(
         "files",
         format!(

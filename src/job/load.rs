@@ -8,6 +8,7 @@ use super::parameter::Value;
 use super::sql::HuntSql;
 use super::{Job, RUN_PARAMETERS};
 use crate::error::{Error, ErrorKind, Result, suggestion};
+use crate::secrets::{redact, suspicious};
 
 /// The job file that `name` means: a path, or a slug looked up in `$LAKEHUNT_HOME/jobs`, then in `jobs` of the current
 /// folder and of each one above it.
@@ -49,8 +50,10 @@ pub(super) fn locate(name: &str) -> Result<PathBuf> {
 
 pub(super) fn load(path: &Path) -> Result<Job> {
     let text = read(path)?;
+    // Before anything that would repeat a line of the file in a message.
+    refuse_secrets(&text).map_err(|e| e.with("file", path.display()))?;
     let manifest: Manifest = serde_saphyr::from_str(&text).map_err(|e| {
-        let text = e.to_string();
+        let text = redact(&e.to_string()).into_owned();
         Error::new(ErrorKind::InvalidJob, format!("the job file is not valid: {}", with_suggestion(&text)))
             .with("file", path.display())
     })?;
@@ -108,6 +111,44 @@ pub(super) fn load(path: &Path) -> Result<Job> {
     let job = Job { slug, path: path.to_owned(), manifest, sql, view, parameters };
     job.lookback()?;
     Ok(job)
+}
+
+/// Refuses a file that holds a credential: job files are shared, kept in repositories and shown.
+fn refuse_secrets(text: &str) -> Result<()> {
+    // One that is no YAML at all is told of by the reader of the manifest.
+    let Ok(file) = serde_saphyr::from_str::<serde_json::Value>(text) else { return Ok(()) };
+    fn walk(place: &str, value: &serde_json::Value) -> Result<()> {
+        use serde_json::Value as Json;
+        match value {
+            Json::Object(fields) => fields.iter().try_for_each(|(key, value)| {
+                let place = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+                // Names of parameters and columns are the hunt's own business.
+                let named = !["parameters.", "source.columns."].iter().any(|own| place.starts_with(own));
+                let found = match value {
+                    Json::String(text) => suspicious(if named { key } else { "" }, text),
+                    Json::Number(_) if named => suspicious(key, ""),
+                    _ => None,
+                };
+                match found {
+                    Some(why) => Err(Error::new(
+                        ErrorKind::InvalidJob,
+                        format!(
+                            "a job file holds no secrets, and `{place}` looks like one: {why}; take it out and give it in \
+                             the environment, for example as AWS_SECRET_ACCESS_KEY or AZURE_STORAGE_ACCOUNT_KEY, or by a \
+                             profile"
+                        ),
+                    )),
+                    None => walk(&place, value),
+                }
+            }),
+            Json::Array(items) => items.iter().try_for_each(|item| match item {
+                Json::String(text) if suspicious("", text).is_some() => walk(place, &serde_json::json!({ "": text })),
+                item => walk(place, item),
+            }),
+            _ => Ok(()),
+        }
+    }
+    walk("", &file)
 }
 
 pub(super) fn read(path: &Path) -> Result<String> {

@@ -98,6 +98,9 @@ pub(super) struct ParameterSpec {
 pub struct SourceSpec {
     /// The root of the lake; `--source` overrides it.
     pub url: Option<String>,
+    /// How its store is reached.
+    #[serde(default)]
+    pub store: StoreSpec,
     /// The name under which the hunt's SQL reads it.
     pub table: String,
     /// The SELECT from `raw` to that table, a path relative to the job file.
@@ -165,6 +168,18 @@ pub enum EpochUnit {
     Ns,
 }
 
+impl EpochUnit {
+    /// The unit in nanoseconds.
+    pub(crate) fn nanos(self) -> i64 {
+        match self {
+            Self::S => 1_000_000_000,
+            Self::Ms => 1_000_000,
+            Self::Us => 1_000,
+            Self::Ns => 1,
+        }
+    }
+}
+
 /// The windows.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -193,6 +208,8 @@ impl Default for WindowSpec {
 pub struct OutputSpec {
     /// The root of the output; `--output` overrides it.
     pub url: Option<String>,
+    /// How its store is reached.
+    pub store: StoreSpec,
     /// Columns that rows are ordered by, before the remaining ones as they stand.
     pub sort: Vec<String>,
     /// Columns that make up the key of the distribution, for the list of keys over the limit.
@@ -207,4 +224,27 @@ pub struct RunSpec {
     pub threads: Option<std::num::NonZeroUsize>,
     /// Memory for the engine, for example `512MiB`; `--memory-limit` overrides it.
     pub memory_limit: Option<String>,
+    /// Tries after a request to a store that failed; `--store-retries` overrides it.
+    pub store_retries: Option<usize>,
+    /// Time for a request with all its tries, for example `2m`; `--store-timeout` overrides it.
+    pub store_timeout: Option<String>,
+}
+
+/// How a store is reached, where the variables of its provider do not say so: they go before these. Credentials never
+/// stand here; a job file that holds one is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSpec {
+    /// The URL of the service, for one that is not the provider's own.
+    pub endpoint: Option<String>,
+    /// The region of a bucket.
+    pub region: Option<String>,
+    /// Whether the endpoint may be reached without TLS.
+    pub allow_http: Option<bool>,
+    /// Whether the bucket's name stands in the path (as S3's own default here) or in the host.
+    pub path_style: Option<bool>,
+    /// The storage account of a container, where the URL does not name it.
+    pub account: Option<String>,
+    /// The profile of the AWS command line whose credentials are used.
+    pub profile: Option<String>,
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 pub use manifest::{
     ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, OutputSpec, RunSpec, Severity, SourceSpec,
-    WindowSpec,
+    StoreSpec, WindowSpec,
 };
 pub use parameter::Value;
 pub(crate) use sql::{HuntSql as Sql, placeholders_mut};

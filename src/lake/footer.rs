@@ -11,8 +11,8 @@ use datafusion::parquet::file::statistics::Statistics;
 
 use super::columns::{Columns, Resolution};
 use super::listing::LakeFile;
-use super::store::Root;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Root, find_cause};
 
 /// Footers are small; one request for the last bytes usually brings the whole of one.
 const FOOTER_HINT: usize = 64 * 1024;
@@ -65,7 +65,7 @@ impl FileFacts {
     /// Reads the footer of `file`; it is kept for the scan.
     ///
     /// # Errors
-    /// When the footer cannot be read (`CorruptFile`, or `Unreachable` when the store is to blame), or when a column
+    /// When the footer cannot be read (`CorruptFile`, or what the store says when that is to blame), or when a column
     /// cannot be of the job's type (`SchemaMismatch`).
     pub(crate) async fn read(root: &Root, file: LakeFile, columns: &Columns) -> Result<Self> {
         let name = root.name(&file.meta.location);
@@ -97,12 +97,8 @@ impl FileFacts {
         let time = found[columns.time()];
         let resolution = time.map(|index| columns.resolution(schema.field(index).data_type()));
 
-        // Leaf columns of the file under each column of the job: roots are counted, leaves are stored.
-        let leaves_of = |root: usize| {
-            (0..descriptor.num_columns()).filter(move |leaf| descriptor.get_column_root_idx(*leaf) == root)
-        };
-        let leaves: Vec<usize> = found.iter().flatten().flat_map(|root| leaves_of(*root)).collect();
-        let time_leaf = time.and_then(|root| leaves_of(root).next());
+        let leaves: Vec<usize> = found.iter().flatten().flat_map(|root| leaves_of(&metadata, *root)).collect();
+        let time_leaf = time.and_then(|root| leaves_of(&metadata, root).next());
         let row_groups = metadata
             .row_groups()
             .iter()
@@ -132,6 +128,11 @@ impl FileFacts {
         self
     }
 
+    /// The leaf columns that make up a column of the file's schema.
+    pub(super) fn leaves_of(&self, root: usize) -> impl Iterator<Item = usize> {
+        leaves_of(&self.metadata, root)
+    }
+
     pub(crate) fn rows(&self) -> u64 {
         self.row_groups.iter().map(|group| group.rows).sum()
     }
@@ -145,6 +146,12 @@ impl FileFacts {
             Some((low.min(earliest), high.max(latest)))
         })
     }
+}
+
+/// The leaf columns under a root column: roots are counted, leaves are stored.
+fn leaves_of(metadata: &ParquetMetaData, root: usize) -> impl Iterator<Item = usize> {
+    let descriptor = metadata.file_metadata().schema_descr();
+    (0..descriptor.num_columns()).filter(move |leaf| descriptor.get_column_root_idx(*leaf) == root)
 }
 
 fn size(bytes: i64) -> u64 {
@@ -169,14 +176,11 @@ fn times(group: &RowGroupMetaData, leaf: usize, resolution: Resolution) -> Optio
 }
 
 fn footer_error(error: datafusion::error::DataFusionError, file: &str) -> Error {
-    let (kind, message) = match error.find_root() {
-        datafusion::error::DataFusionError::ObjectStore(store) => match store.as_ref() {
-            object_store::Error::NotFound { .. } => {
-                (ErrorKind::CorruptFile, "the file vanished after it was listed; run again")
-            }
-            _ => (ErrorKind::Unreachable, "the file cannot be fetched"),
-        },
-        _ => (ErrorKind::CorruptFile, "the file is no whole Parquet file; write it again or move it away"),
-    };
-    Error::new(kind, message).with("file", file).caused_by(error)
+    // A store that fails says so itself, and names the file.
+    if let Some(ours) = find_cause::<Error>(&error) {
+        return ours.clone();
+    }
+    Error::new(ErrorKind::CorruptFile, "the file is no whole Parquet file; write it again or move it away")
+        .with("file", file)
+        .caused_by(error)
 }

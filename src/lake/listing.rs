@@ -4,9 +4,11 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
+use super::columns::Columns;
+use super::delta;
 use super::layout::{Layout, Partition};
-use super::store::Root;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Action, Root, failed, pinned};
 
 /// Listings under way at once: enough to hide the latency of a store, few enough not to be throttled.
 const CONCURRENT_LISTINGS: usize = 16;
@@ -16,26 +18,65 @@ const CONCURRENT_LISTINGS: usize = 16;
 pub(crate) struct LakeFile {
     /// Path (relative to the root), size, time of change and ETag.
     pub(crate) meta: ObjectMeta,
-    /// The partition whose folder holds it; `None` in a flat lake.
+    /// The partition whose folder holds it; `None` in a flat lake and in a Delta table.
     pub(crate) partition: Option<Partition>,
+    /// The earliest and the latest time in nanoseconds, both inclusive, where a Delta table's log tells.
+    pub(crate) times: Option<(i64, i64)>,
 }
 
-/// The data files of `partitions` (which follow one another), ordered by path. A flat lake's files are listed whole.
+/// What was listed.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The lake; reading one of the files from it gives what was listed, or an error.
+    pub(crate) root: Root,
+    /// Ordered by path.
+    pub(crate) files: Vec<LakeFile>,
+    /// The version, if the lake is a Delta table: the files are then all that this version has.
+    pub(crate) version: Option<u64>,
+}
+
+/// The data files of `partitions` (which follow one another; all that there are for `None`), ordered by path. A flat lake's
+/// files are listed whole, and a Delta table's are those of the version that is asked for.
 ///
 /// Only the folders that the partitions make up are listed. Names that begin with `_` or `.`, empty objects and what
 /// does not end in `.parquet` are no data.
-pub(crate) async fn list(root: &Root, layout: &Layout, partitions: &[Partition]) -> Result<Vec<LakeFile>> {
-    let prefixes = if layout.is_flat() { vec![String::new()] } else { layout.prefixes(partitions) };
+pub(crate) async fn list(
+    root: Root,
+    layout: &Layout,
+    partitions: Option<&[Partition]>,
+    columns: &Columns,
+    version: Option<u64>,
+) -> Result<Listing> {
+    if delta::is_table(&root).await? {
+        let (version, files) = delta::files(&root, version, columns).await?;
+        return Ok(Listing { root: pinned(root, files.iter().map(|file| &file.meta)), files, version: Some(version) });
+    }
+    if let Some(version) = version {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("the source is no Delta table, so it has no version {version}; leave out --source-version"),
+        )
+        .with("url", &root.display));
+    }
+    let prefixes = match partitions {
+        Some(partitions) if !layout.is_flat() => layout.prefixes(partitions),
+        _ => vec![String::new()],
+    };
     let mut files: Vec<LakeFile> = futures::stream::iter(prefixes)
-        .map(|prefix| list_prefix(root, layout, partitions, prefix))
+        .map(|prefix| list_prefix(&root, layout, partitions, prefix))
         .buffer_unordered(CONCURRENT_LISTINGS)
         .try_concat()
         .await?;
     files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
-    Ok(files)
+    Ok(Listing { root: pinned(root, files.iter().map(|file| &file.meta)), files, version: None })
 }
 
-async fn list_prefix(root: &Root, layout: &Layout, partitions: &[Partition], prefix: String) -> Result<Vec<LakeFile>> {
+async fn list_prefix(
+    root: &Root,
+    layout: &Layout,
+    partitions: Option<&[Partition]>,
+    prefix: String,
+) -> Result<Vec<LakeFile>> {
     let path = Path::parse(&prefix).map_err(|e| {
         Error::new(ErrorKind::Usage, "the layout gives a folder that no store can hold")
             .with("folder", &prefix)
@@ -47,37 +88,22 @@ async fn list_prefix(root: &Root, layout: &Layout, partitions: &[Partition], pre
         let meta = match entry {
             Ok(meta) => meta,
             // A folder that does not exist holds nothing; the caller tells which partitions are missing.
-            Err(object_store::Error::NotFound { .. }) => break,
-            Err(e) => {
-                return Err(Error::new(ErrorKind::Unreachable, "the folder cannot be listed")
-                    .with("url", root.name(&path))
-                    .caused_by(e));
-            }
+            Err(object_store::Error::NotFound { .. }) if root.provider.is_none() => break,
+            Err(e) => return Err(failed(root, &path, Action::List, e)),
         };
         if !is_data(&meta) {
             continue;
         }
         if layout.is_flat() {
-            files.push(LakeFile { meta, partition: None });
+            files.push(LakeFile { meta, partition: None, times: None });
         } else if let Some(partition) = layout.locate(meta.location.as_ref()) {
             // A listed folder can be coarser than what was asked for only in what does not fit the template.
-            if partitions.binary_search_by(|p| p.start.cmp(&partition.start)).is_ok() {
-                files.push(LakeFile { meta, partition: Some(partition) });
+            let asked = |p: &[Partition]| p.binary_search_by(|p| p.start.cmp(&partition.start)).is_ok();
+            if partitions.is_none_or(asked) {
+                files.push(LakeFile { meta, partition: Some(partition), times: None });
             }
         }
     }
-    Ok(files)
-}
-
-/// All data files of the lake whose folders fit the layout, ordered by path.
-pub(crate) async fn list_all(root: &Root, layout: &Layout) -> Result<Vec<LakeFile>> {
-    let mut files: Vec<LakeFile> = list_some(root, usize::MAX)
-        .await?
-        .into_iter()
-        .map(|meta| LakeFile { partition: layout.locate(meta.location.as_ref()), meta })
-        .filter(|file| layout.is_flat() || file.partition.is_some())
-        .collect();
-    files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
     Ok(files)
 }
 
@@ -89,9 +115,7 @@ pub(crate) async fn list_some(root: &Root, count: usize) -> Result<Vec<ObjectMet
         .take(count)
         .try_collect()
         .await
-        .map_err(|e| {
-            Error::new(ErrorKind::Unreachable, "the lake cannot be listed").with("url", &root.display).caused_by(e)
-        })
+        .map_err(|e| failed(root, &Path::default(), Action::List, e))
 }
 
 fn is_data(meta: &ObjectMeta) -> bool {

@@ -1,5 +1,6 @@
 //! `raw`: exactly the given files, as the columns that the job declares.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,7 +22,8 @@ use super::adapter::LakeAdapterFactory;
 use super::columns::Columns;
 use super::convert::Notices;
 use super::footer::FileFacts;
-use super::store::Root;
+use super::readahead::{self, Read};
+use crate::store::Root;
 
 /// Where the source's store stands in the engine's registry. A session reads one source, and files are named relative
 /// to its root, so the name says nothing about where that is; two containers of one account cannot be confused.
@@ -52,9 +54,7 @@ impl RawTable {
 
     /// A table of this shape without rows, for checking a job against.
     pub(crate) fn empty(columns: Arc<Columns>) -> Self {
-        let root =
-            Root { store: Arc::new(object_store::memory::InMemory::new()), display: String::new(), folder: None };
-        Self { root, columns, files: Vec::new(), range: (0, 0), notices: Arc::default() }
+        Self { root: Root::nowhere(), columns, files: Vec::new(), range: (0, 0), notices: Arc::default() }
     }
 
     fn partitioned_file(&self, facts: &FileFacts) -> Option<PartitionedFile> {
@@ -67,6 +67,43 @@ impl RawTable {
         plan.row_group_index_iter().next()?;
         let file = PartitionedFile::new_from_meta(facts.file.meta.clone());
         Some(file.with_arrow_schema(Arc::clone(&facts.reading_schema)).with_extension(plan))
+    }
+
+    /// What a scan of these columns reads, in about the order in which its partitions come to it: the first row groups of
+    /// all, then the second ones.
+    fn reads(&self, groups: &[FileGroup], projection: Option<&Vec<usize>>) -> Vec<Read> {
+        let all: Vec<usize> = (0..self.columns.len()).collect();
+        let columns = projection.unwrap_or(&all);
+        let facts: HashMap<_, _> = self.files.iter().map(|facts| (&facts.file.meta.location, facts)).collect();
+        let of_group = |group: &FileGroup| {
+            let files = group.files().iter().filter_map(|file| facts.get(&file.object_meta.location));
+            files.flat_map(|facts| self.reads_of(facts, columns)).collect::<VecDeque<_>>()
+        };
+        let mut queues: Vec<VecDeque<Read>> = groups.iter().map(of_group).collect();
+        let mut reads = Vec::new();
+        while queues.iter().any(|queue| !queue.is_empty()) {
+            reads.extend(queues.iter_mut().filter_map(VecDeque::pop_front));
+        }
+        reads
+    }
+
+    fn reads_of(&self, facts: &FileFacts, columns: &[usize]) -> Vec<Read> {
+        let mut leaves: Vec<usize> =
+            columns.iter().filter_map(|column| facts.found[*column]).flat_map(|root| facts.leaves_of(root)).collect();
+        leaves.sort_unstable();
+        leaves.dedup();
+        let groups = facts.metadata.row_groups().iter().zip(&facts.row_groups);
+        groups
+            .filter(|(_, group)| group.rows > 0 && group.may_hold(self.range.0, self.range.1))
+            .map(|(metadata, _)| {
+                let range = |leaf: &usize| {
+                    let (start, length) = metadata.column(*leaf).byte_range();
+                    start..start + length
+                };
+                Read { location: facts.file.meta.location.clone(), ranges: leaves.iter().map(range).collect() }
+            })
+            .filter(|read| !read.ranges.is_empty())
+            .collect()
     }
 }
 
@@ -102,7 +139,11 @@ impl TableProvider for RawTable {
             let entry = CachedFileMetadataEntry::new(facts.file.meta.clone(), metadata);
             cache.put(&facts.file.meta.location, entry);
         }
-        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.root.store), cache);
+        let store = match self.root.near {
+            true => Arc::clone(&self.root.store),
+            false => readahead::ahead_of(Arc::clone(&self.root.store), self.reads(&groups, projection)),
+        };
+        let readers = CachedParquetFileReaderFactory::new(store, cache);
         let source = ParquetSource::new(Arc::clone(self.columns.schema()))
             .with_table_parquet_options(state.table_options().parquet.clone())
             .with_parquet_file_reader_factory(Arc::new(readers))

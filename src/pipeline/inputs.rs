@@ -8,8 +8,9 @@ use futures::StreamExt;
 use super::survey::Survey;
 use crate::engine::{self, Limits, engine_error};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Columns, FileFacts, Layout, Notices, RawTable, Resolution, Root};
+use crate::lake::{Columns, FileFacts, Layout, Notices, RawTable, Resolution};
 use crate::settings::Settings;
+use crate::store::Root;
 use crate::window::nanos;
 
 /// Footers fetched at once.
@@ -35,8 +36,8 @@ pub(super) struct Extent {
 
 impl Inputs {
     /// Reads the footers of `files`.
-    pub(super) async fn read(survey: &Survey, columns: Columns, files: impl IntoIterator<Item = usize>) -> Self {
-        let columns = Arc::new(columns);
+    pub(super) async fn read(survey: &Survey, files: impl IntoIterator<Item = usize>) -> Self {
+        let columns = Arc::new(survey.columns.clone());
         let facts = futures::stream::iter(files)
             .map(|index| {
                 let (file, columns) = (survey.files[index].clone(), Arc::clone(&columns));

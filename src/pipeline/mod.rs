@@ -13,16 +13,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use futures::StreamExt;
 
 pub use survey::{Survey, WindowPlan};
 
 use crate::engine::Bindings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
-use crate::lake::Columns;
 use crate::report::{Outcome, RunReport, WindowReport};
 use crate::settings::Settings;
-use crate::sink::{Input, JobOfRecord, RunRecord, Table, WindowOfRecord, WindowRows};
+use crate::sink::{Input, JobOfRecord, RunRecord, Seen, Table, WindowOfRecord, WindowRows};
+use crate::store::Location;
 use crate::timespan::Timespan;
 use crate::window::{Window, WindowSize, chunks, nanos};
 use evaluate::evaluate;
@@ -30,6 +31,9 @@ use inputs::Inputs;
 
 /// Rows take about this many times the memory that their decoded pages do, once they stand in a join's table.
 const MEMORY_PER_DECODED_BYTE: u64 = 8;
+
+/// Windows that are looked at, or committed, at once: enough to hide a store's latency.
+const CONCURRENT_WINDOWS: usize = 16;
 
 /// Told of what a run does, as it does it.
 pub trait Observer: Sync {
@@ -58,7 +62,7 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
     let survey = Survey::new(job, settings).await?;
     observer.surveyed(&survey);
     refuse_output_in_source(settings)?;
-    let table = Table::create(&settings.output, job.slug())?;
+    let table = Table::create(&settings.stores, &settings.output, &settings.output_store, job.slug()).await?;
     table.check_size(&size_of_windows(settings, &survey)).await?;
 
     let run = Run {
@@ -69,7 +73,7 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
         lookback: job.lookback()?,
         fingerprint: job.fingerprint(settings.window, settings.scope, settings.slack, settings.time_column.as_deref()),
         began: (settings.clock)(),
-        records: BTreeMap::new(),
+        seen: BTreeMap::new(),
         reports: BTreeMap::new(),
         warnings: survey.warnings(),
         read: (0, 0),
@@ -90,16 +94,33 @@ fn size_of_windows(settings: &Settings, survey: &Survey) -> String {
 
 /// A flat lake that holds its own output would read its hits as sign-ins.
 fn refuse_output_in_source(settings: &Settings) -> Result<()> {
-    let folder =
-        |location: &str| crate::lake::local_path(location).ok().flatten().and_then(|path| path.canonicalize().ok());
-    match (folder(&settings.source), folder(&settings.output)) {
-        (Some(source), Some(output)) if settings.layout.is_flat() && output.starts_with(&source) => Err(Error::new(
+    let (source, output) = (Location::parse(&settings.source)?, Location::parse(&settings.output)?);
+    let inside = match (&source, &output) {
+        (Location::Folder(source), Location::Folder(output)) => {
+            match (source.canonicalize(), nearest_that_exists(output)) {
+                (Ok(source), Some(output)) => output.starts_with(source),
+                _ => false,
+            }
+        }
+        (Location::Remote { url: source, prefix: above, .. }, Location::Remote { url: output, prefix: below, .. }) => {
+            source.authority() == output.authority() && below.prefix_matches(above)
+        }
+        _ => false,
+    };
+    if inside && settings.layout.is_flat() {
+        return Err(Error::new(
             ErrorKind::Usage,
             "the output lies inside the source, whose layout is flat: its hits would be read as rows; choose another --output",
         )
-        .with("url", &settings.output)),
-        _ => Ok(()),
+        .with("url", &settings.output));
     }
+    Ok(())
+}
+
+/// The folder itself, or the nearest one above it that exists: where a new folder will stand.
+fn nearest_that_exists(folder: &std::path::Path) -> Option<std::path::PathBuf> {
+    let absolute = std::path::absolute(folder).ok()?;
+    absolute.ancestors().find_map(|folder| folder.canonicalize().ok())
 }
 
 struct Run<'a> {
@@ -110,8 +131,8 @@ struct Run<'a> {
     lookback: Timespan,
     fingerprint: String,
     began: DateTime<Utc>,
-    /// The records that the windows had when the run began, by position.
-    records: BTreeMap<usize, RunRecord>,
+    /// What the windows had when the run began, by position.
+    seen: BTreeMap<usize, Seen>,
     /// By position of the window.
     reports: BTreeMap<usize, WindowReport>,
     warnings: Vec<String>,
@@ -122,42 +143,38 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     async fn windows(mut self) -> Result<RunReport> {
-        let mut todo = Vec::new();
-        for (index, plan) in self.survey.windows.iter().enumerate() {
-            if !plan.has_source {
-                self.report(index, Outcome::WithoutSource, 0, 0);
-            } else if let Some(outcome) = self.up_to_date(index, plan).await? {
-                self.report(index, outcome, 0, 0);
-            } else {
-                todo.push(index);
-            }
-        }
+        let todo = self.what_is_to_do().await?;
         if !todo.is_empty() {
             self.table.claim(&size_of_windows(self.settings, self.survey)).await?;
         }
 
         let needed: BTreeSet<usize> =
             todo.iter().flat_map(|index| &self.survey.windows[*index].files).copied().collect();
-        let mut columns = Columns::new(self.job.source());
-        if let Some(name) = &self.settings.time_column {
-            columns = columns.with_time_column(name);
-        }
-        let mut inputs = Inputs::read(self.survey, columns, needed.iter().copied()).await;
+        let mut inputs = Inputs::read(self.survey, needed.iter().copied()).await;
         let all: Vec<usize> = needed.into_iter().collect();
         self.warnings.extend(inputs.warnings(&all, &self.settings.layout, self.settings.slack));
 
         let mut queue: VecDeque<Vec<usize>> = self.chunks(&inputs, todo).into();
         while let Some(chunk) = queue.pop_front() {
             let Some(error) = self.chunk(&inputs, &chunk).await? else { continue };
+            if error.kind() == ErrorKind::Unreachable {
+                // A store that is gone is gone for the other windows, too; each would wait for it anew.
+                for index in chunk.into_iter().chain(queue.drain(..).flatten()) {
+                    if !self.reports.contains_key(&index) {
+                        self.fail(index, error.clone());
+                    }
+                }
+                break;
+            }
             // Which window is to blame? Those that need a file that cannot be decoded; else try smaller chunks.
             let files = self.files(&chunk);
-            let damaged = matches!(error.kind(), ErrorKind::CorruptFile | ErrorKind::SchemaMismatch)
-                && inputs.verify(self.settings, &files, self.range(&chunk)).await?;
-            if damaged {
+            let of_a_file =
+                matches!(error.kind(), ErrorKind::CorruptFile | ErrorKind::SchemaMismatch | ErrorKind::SourceChanged);
+            if of_a_file && inputs.verify(self.settings, &files, self.range(&chunk)).await? {
                 for rest in self.chunks(&inputs, chunk).into_iter().rev() {
                     queue.push_front(rest);
                 }
-            } else if chunk.len() > 1 && error.kind() != ErrorKind::Unreachable {
+            } else if chunk.len() > 1 {
                 tracing::debug!(%error, windows = chunk.len(), "trying the windows of a chunk in two halves");
                 let (left, right) = chunk.split_at(chunk.len() / 2);
                 queue.push_front(right.to_vec());
@@ -180,13 +197,36 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// What a done window's record says, if the window need not be evaluated again: the same job over the same files.
-    async fn up_to_date(&mut self, index: usize, plan: &WindowPlan) -> Result<Option<Outcome>> {
-        let Some(record) = self.table.record(plan.window.label()).await? else { return Ok(None) };
-        let same = record.job.fingerprint == self.fingerprint && record.inputs == self.inputs_of(plan);
-        let hits = record.hits;
-        self.records.insert(index, record);
-        Ok((same && !self.settings.force).then_some(Outcome::UpToDate { hits }))
+    /// The windows that have a source and are not done by the same job from the same files.
+    async fn what_is_to_do(&mut self) -> Result<Vec<usize>> {
+        let survey = self.survey;
+        let table = &self.table;
+        let with_source = survey.windows.iter().enumerate().filter(|(_, plan)| plan.has_source);
+        let mut looks = futures::stream::iter(with_source)
+            .map(|(index, plan)| async move { (index, table.look(plan.window.label()).await) })
+            .buffered(CONCURRENT_WINDOWS);
+        let mut seen = BTreeMap::new();
+        while let Some((index, look)) = looks.next().await {
+            seen.insert(index, look?);
+        }
+        drop(looks);
+        let mut todo = Vec::new();
+        for (index, plan) in survey.windows.iter().enumerate() {
+            let done = seen.get(&index).and_then(Seen::done);
+            let same = |record: &&RunRecord| {
+                record.job.fingerprint == self.fingerprint && record.inputs == self.inputs_of(plan)
+            };
+            if !plan.has_source {
+                self.report(index, Outcome::WithoutSource, 0, 0);
+            } else if let Some(record) = done.filter(same).filter(|_| !self.settings.force) {
+                let hits = record.hits;
+                self.report(index, Outcome::UpToDate { hits }, 0, 0);
+            } else {
+                todo.push(index);
+            }
+        }
+        self.seen = seen;
+        Ok(todo)
     }
 
     fn inputs_of(&self, plan: &WindowPlan) -> Vec<Input> {
@@ -208,8 +248,8 @@ impl<'a> Run<'a> {
         chunks(ready, |index| &survey.windows[*index].window, cost, budget)
     }
 
-    /// Evaluates and commits the windows of a chunk. An error of the evaluation is given back as a value: nothing of the
-    /// chunk is committed then.
+    /// Evaluates and commits the windows of a chunk. What keeps the chunk from being evaluated is given back as a value, and
+    /// nothing of it is committed then; so is a store that is gone while its windows are committed.
     async fn chunk(&mut self, inputs: &Inputs, chunk: &[usize]) -> Result<Option<Error>> {
         let survey = self.survey;
         let windows: Vec<&Window> = chunk.iter().map(|index| &survey.windows[*index].window).collect();
@@ -228,18 +268,48 @@ impl<'a> Run<'a> {
         let extent = inputs.extent(&files, self.range(chunk));
         self.read.0 += extent.rows;
         self.read.1 += extent.bytes;
+        let mut prepared = Vec::with_capacity(chunk.len());
         for (index, rows) in chunk.iter().zip(evaluated.rows) {
-            self.commit(inputs, *index, rows).await;
+            let record = self.record(inputs, *index, &rows);
+            prepared.push((*index, rows.file, record, self.seen.remove(index).unwrap_or_default()));
         }
-        Ok(None)
+        let table = self.table.clone();
+        let mut commits = futures::stream::iter(prepared)
+            .map(|(index, hits, record, seen)| {
+                let table = &table;
+                async move { (index, table.commit(hits, record, seen).await) }
+            })
+            .buffer_unordered(CONCURRENT_WINDOWS);
+        let mut gone = None;
+        while let Some((index, committed)) = commits.next().await {
+            match committed {
+                Ok(record) => {
+                    let outcome = Outcome::Done {
+                        hits: record.hits,
+                        kql_rows: record.kql_rows,
+                        over_limit: record.over_limit.len() as u64,
+                        file: self.table.hits_name(&record.window.label),
+                    };
+                    self.report(index, outcome, record.rows_read, record.bytes_read);
+                }
+                Err(error) => {
+                    if error.kind() == ErrorKind::Unreachable {
+                        gone = Some(error.clone());
+                    }
+                    self.fail(index, error);
+                }
+            }
+        }
+        Ok(gone)
     }
 
-    async fn commit(&mut self, inputs: &Inputs, index: usize, rows: WindowRows) {
+    /// The record of a window that was evaluated.
+    fn record(&self, inputs: &Inputs, index: usize, rows: &WindowRows) -> RunRecord {
         let plan = &self.survey.windows[index];
         let extent = inputs.extent(&plan.files, self.range(&[index]));
         let window = &plan.window;
         let bindings = Bindings::new(self.job, window, window, self.settings.scope, self.lookback);
-        let record = RunRecord {
+        RunRecord {
             version: crate::sink::VERSION,
             job: JobOfRecord {
                 slug: self.job.slug().to_owned(),
@@ -257,30 +327,21 @@ impl<'a> Run<'a> {
             parameters: bindings.shown().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             source: inputs.root().display.clone(),
             layout: self.settings.layout.to_string(),
+            source_version: self.survey.version,
             inputs: self.inputs_of(plan),
             rows_read: extent.rows,
             bytes_read: extent.bytes,
             time_columns: inputs.time_columns(&plan.files),
             time_unit: extent.resolution.map(|unit| unit.to_string()),
             hits: rows.hits,
+            // Known once the file is put.
+            hit_file: None,
             kql_rows: rows.kql_rows,
-            over_limit: rows.over_limit,
+            over_limit: rows.over_limit.clone(),
             warnings: plan.missing.iter().map(|p| format!("partition {} does not exist", p.path)).collect(),
             started_at: self.began,
             finished_at: (self.settings.clock)(),
             versions: versions(),
-        };
-        match self.table.commit(rows.file, &record, self.records.get(&index)).await {
-            Ok(()) => {
-                let outcome = Outcome::Done {
-                    hits: record.hits,
-                    kql_rows: record.kql_rows,
-                    over_limit: record.over_limit.len() as u64,
-                    file: self.table.hits_name(window.label()),
-                };
-                self.report(index, outcome, extent.rows, extent.bytes);
-            }
-            Err(error) => self.fail(index, error),
         }
     }
 

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
-use crate::lake::{self, LakeFile, Partition, Root};
+use crate::lake::{self, Columns, LakeFile, Listing, Partition, may_hold};
 use crate::settings::Settings;
+use crate::store::Root;
 use crate::timespan::Timespan;
 use crate::window::Window;
 
@@ -31,27 +32,39 @@ pub struct Survey {
     pub windows: Vec<WindowPlan>,
     pub(crate) root: Root,
     pub(crate) files: Vec<LakeFile>,
+    /// The version that is read, of a Delta table.
+    pub(crate) version: Option<u64>,
+    /// The columns that the job reads.
+    pub(crate) columns: Columns,
     /// The times of which rows are seen, by the start of their partition; see [`Survey::sight`].
     sight: BTreeMap<DateTime<Utc>, (DateTime<Utc>, DateTime<Utc>)>,
     missing: Vec<Partition>,
 }
 
 impl Survey {
-    /// Lists the partitions of the windows of `settings`, and nothing else of the lake.
+    /// Lists the partitions of the windows of `settings`, and nothing else of the lake; or reads the log of a Delta table,
+    /// whose statistics tell which files a window needs, wherever they lie.
     ///
     /// # Errors
     /// `SourceMissing` when the lake does not exist or no window has any partition; `Unreachable` when it cannot be
     /// listed.
     pub async fn new(job: &Job, settings: &Settings) -> Result<Self> {
         let windows = settings.span.windows(settings.window)?;
-        let root = lake::open(&settings.source)?;
+        let root = settings.stores.open(&settings.source, &settings.source_store).await?;
+        let mut columns = Columns::new(job.source());
+        if let Some(name) = &settings.time_column {
+            columns = columns.with_time_column(name);
+        }
         let layout = &settings.layout;
         let lookback = job.lookback()?;
         let read_range = |window: &Window| window.read_range(settings.scope, lookback);
 
         let (first, _) = windows.first().map_or((settings.span.from(), settings.span.to()), read_range);
         let partitions = layout.partitions(first, settings.span.to(), settings.slack);
-        let files = lake::list(&root, layout, &partitions).await?;
+        let listing = lake::list(root, layout, Some(&partitions), &columns, settings.source_version).await?;
+        let Listing { root, files, version } = listing;
+        // Whether files are found by folder: else every window looks at all of them, or at what their times say.
+        let by_folder = version.is_none() && !layout.is_flat();
         let mut by_partition: BTreeMap<DateTime<Utc>, Vec<usize>> = BTreeMap::new();
         for (index, file) in files.iter().enumerate() {
             by_partition
@@ -61,23 +74,25 @@ impl Survey {
         }
 
         let exists = |partition: &Partition| by_partition.contains_key(&partition.start);
-        let sight = if layout.is_flat() {
-            BTreeMap::new()
-        } else {
-            let mut sight = BTreeMap::new();
+        let mut sight = BTreeMap::new();
+        if by_folder {
             for window in &windows {
                 see(&mut sight, settings, window, lookback);
             }
-            sight
-        };
+        }
         let windows: Vec<WindowPlan> = windows
             .into_iter()
             .map(|window| {
-                if layout.is_flat() {
-                    let files: Vec<usize> = (0..files.len()).collect();
-                    return WindowPlan { has_source: !files.is_empty(), files, missing: Vec::new(), window };
-                }
                 let (from, to) = read_range(&window);
+                if !by_folder {
+                    let holding = |from, to| {
+                        let files = files.iter().enumerate();
+                        files.filter(move |(_, file)| may_hold(file.times, from, to)).map(|(index, _)| index)
+                    };
+                    let has_source = holding(window.start(), to).next().is_some();
+                    let files = holding(from, to).collect();
+                    return WindowPlan { has_source, files, missing: Vec::new(), window };
+                }
                 let files = layout
                     .partitions(from, to, settings.slack)
                     .iter()
@@ -95,11 +110,8 @@ impl Survey {
                 WindowPlan { window, files, missing, has_source }
             })
             .collect();
-        let missing = layout
-            .partitions(settings.span.from(), settings.span.to(), 0)
-            .into_iter()
-            .filter(|partition| !exists(partition))
-            .collect();
+        let asked = if by_folder { layout.partitions(settings.span.from(), settings.span.to(), 0) } else { Vec::new() };
+        let missing = asked.into_iter().filter(|partition| !exists(partition)).collect();
 
         if !windows.iter().any(|plan| plan.has_source) {
             return Err(Error::new(
@@ -112,10 +124,10 @@ impl Survey {
             )
             .with("url", &root.display));
         }
-        Ok(Self { windows, root, files, sight, missing })
+        Ok(Self { windows, root, files, version, columns, sight, missing })
     }
 
-    /// The times (half-open) of which rows of a file are seen; `None` in a flat lake, where all are.
+    /// The times (half-open) of which rows of a file are seen; `None` in a flat lake or a Delta table, where all are.
     ///
     /// A row beside its own partition is seen or not by its time and its partition alone, whichever windows are read
     /// together: by its window, if that one reads the partition; in the stretch before a window's first instant, which

@@ -1,25 +1,44 @@
-//! Puts a window's hits and record in place, each as one atomic step.
+//! Puts a window's hits and record in place, so that the two tell of the same run whatever happens to it.
 //!
-//! A reader sees the old file or the new one, never part of one. Hits go first: when a crash comes between the two, the
-//! window has no record of the new run, is evaluated again, and gives the same bytes.
+//! ```text
+//!   look      hits' version, record            (before the window is evaluated)
+//!   put       hits.parquet   if still as seen
+//!   put       run.json       if still as seen, naming the hits that it goes with
+//! ```
+//!
+//! Each put is one atomic step: a reader sees the old file or the new one. Where a run ends between the two, the record is
+//! missing, or is of other inputs, or names other hits than are there: in each case the window is not done, the next run
+//! does it again, and the same input gives the same bytes.
+//!
+//! Two runs of one window: who comes second finds that the hits, or the record, are no longer as seen. If the other run
+//! wrote the same, there is nothing left to do; else it gives up with a conflict. Whoever put the hits last puts the record
+//! last, so that no record stands beside another run's hits.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path as FsPath;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutPayload};
+use object_store::{ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use super::record::{RunRecord, VERSION};
+use super::record::{HitFile, RunRecord, VERSION};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{self, Root};
+use crate::job::StoreSpec;
+use crate::store::{Action, Root, Stores, failed};
+
+/// Times that a commit looks again at what others put in its way. Each time another run got further, so more than a few
+/// means that something else writes here.
+const LOOKS: usize = 5;
 
 /// The hit table of one job.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Table {
     root: Root,
     slug: String,
+    /// Whether it was said that the store cannot put on a condition.
+    warned: Arc<AtomicBool>,
 }
 
 /// What holds for all windows of a table.
@@ -31,10 +50,33 @@ struct TableFile {
     window_size: String,
 }
 
+/// What a window had when a run looked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    hits: Option<UpdateVersion>,
+    record: Option<(RunRecord, UpdateVersion)>,
+    /// Whether the hits that are there are those that the record goes with.
+    whole: bool,
+}
+
+impl Seen {
+    /// The record of the window, if it is done: there is one, and the hits beside it are its own.
+    pub(crate) fn done(&self) -> Option<&RunRecord> {
+        self.record.as_ref().map(|(record, _)| record).filter(|_| self.whole)
+    }
+}
+
+/// What came of putting something on a condition.
+enum Put {
+    Done(UpdateVersion),
+    /// It is no longer as it was seen.
+    Changed,
+}
+
 impl Table {
-    /// Opens the table of job `slug` below `output`, which is created where it is missing.
-    pub(crate) fn create(output: &str, slug: &str) -> Result<Self> {
-        Ok(Self { root: lake::create(output)?, slug: slug.to_owned() })
+    /// Opens the table of job `slug` below `output`; a folder is created where it is missing.
+    pub(crate) async fn create(stores: &Stores, output: &str, spec: &StoreSpec, slug: &str) -> Result<Self> {
+        Ok(Self { root: stores.create(output, spec).await?, slug: slug.to_owned(), warned: Arc::default() })
     }
 
     /// The path of a window's hits below the output's root.
@@ -59,7 +101,7 @@ impl Table {
     pub(crate) async fn check_size(&self, size: &str) -> Result<()> {
         let path = self.table_path();
         match self.read::<TableFile>(&path).await? {
-            Some(table) if table.window_size != size => Err(Error::new(
+            Some((table, _)) if table.window_size != size => Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
                     "the output holds windows of {} for this job, not of {size}: a hit would stand in both; choose another --output",
@@ -75,54 +117,110 @@ impl Table {
     pub(crate) async fn claim(&self, size: &str) -> Result<()> {
         let path = self.table_path();
         let table = TableFile { version: VERSION, window_size: size.to_owned() };
-        if self.read::<TableFile>(&path).await?.is_none() {
-            self.put(&path, json(&table)?).await?;
+        if self.read::<TableFile>(&path).await?.is_none()
+            && let Put::Changed = self.put(&path, json(&table)?, None).await?
+        {
+            // Somebody else noted theirs meanwhile.
+            self.check_size(size).await?;
         }
         Ok(())
     }
 
-    /// The record of a window, if it is done.
-    pub(crate) async fn record(&self, label: &str) -> Result<Option<RunRecord>> {
-        self.read(&self.record_path(label)).await
+    /// Looks at what a window has. The hits first: a run that commits between the two looks is then noticed by the hits.
+    pub(crate) async fn look(&self, label: &str) -> Result<Seen> {
+        let path = self.hits_path(label);
+        let hits = match self.root.store.head(&path).await {
+            Ok(meta) => Some(meta),
+            Err(object_store::Error::NotFound { .. }) => None,
+            Err(e) => return Err(failed(&self.root, &path, Action::Read, e)),
+        };
+        let record = self.read::<RunRecord>(&self.record_path(label)).await?;
+        let whole = match (&hits, &record) {
+            (Some(hits), Some((record, _))) => match &record.hit_file {
+                // Of a version that did not note it.
+                None => true,
+                Some(file) if file.size != hits.size => false,
+                Some(file) if file.etag.is_some() && file.etag == hits.e_tag => true,
+                // A table that was copied has other etags and the same bytes.
+                Some(file) => self.hits(label).await?.is_some_and(|(bytes, _)| sha256(&bytes) == file.sha256),
+            },
+            _ => false,
+        };
+        let hits = hits.map(|meta| UpdateVersion { e_tag: meta.e_tag, version: meta.version });
+        Ok(Seen { hits, record, whole })
     }
 
-    /// Puts hits and record of a window in place, in this order. `seen` is the record that the window had when this run
-    /// looked.
+    /// Puts hits and record of a window in place, in this order, if the window is still as it was `seen`.
     ///
     /// # Errors
-    /// `Conflict` when another run committed the window since, from something else. When it committed the same, there is
-    /// nothing left to do.
-    pub(crate) async fn commit(&self, hits: Vec<u8>, record: &RunRecord, seen: Option<&RunRecord>) -> Result<()> {
-        let label = &record.window.label;
-        let now = self.record(label).await?;
-        if now.as_ref() != seen
-            && let Some(other) = now
-        {
-            if other.job.fingerprint == record.job.fingerprint && other.inputs == record.inputs {
-                return Ok(());
+    /// `Conflict` when another run committed something else since. When it committed the same, there is nothing left to
+    /// do.
+    pub(crate) async fn commit(&self, hits: Vec<u8>, mut record: RunRecord, seen: Seen) -> Result<RunRecord> {
+        let label = record.window.label.clone();
+        let hits = Bytes::from(hits);
+        let (size, digest) = (hits.len() as u64, sha256(&hits));
+        let file = |version: &UpdateVersion| HitFile { size, sha256: digest.clone(), etag: version.e_tag.clone() };
+        let put = self.put(&self.hits_path(&label), hits.clone(), seen.hits).await?;
+        let version = match put {
+            Put::Done(version) => version,
+            // Another run's, or this one's own whose answer was lost.
+            Put::Changed => match self.hits(&label).await? {
+                Some((there, version)) if there == hits => version,
+                _ => return Err(self.conflict(&label)),
+            },
+        };
+        record.hit_file = Some(file(&version));
+        let text = json(&record)?;
+
+        let mut expected = seen.record.map(|(_, version)| version);
+        for _ in 0..LOOKS {
+            if let Put::Done(_) = self.put(&self.record_path(&label), text.clone(), expected).await? {
+                return Ok(record);
             }
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "another run committed this window from other files or another job while this one ran; its hits stay, run again",
-            )
-            .with("file", self.root.name(&self.record_path(label))));
+            expected = match self.read::<RunRecord>(&self.record_path(&label)).await? {
+                // This one, put by a try whose answer was lost; or another run's that comes to the same.
+                Some((other, _)) if other == record || other.says_the_same(&record) => return Ok(other),
+                // Another run's, from something else, beside hits that are as good as its own.
+                Some((other, _)) if other.hit_file.as_ref().is_some_and(|file| file.sha256 == digest) => {
+                    return Err(self.conflict(&label));
+                }
+                // Another run's, whose hits these replaced: a record that stands beside other hits than it names would be
+                // worse than one that is replaced.
+                other if self.hits(&label).await?.is_some_and(|(there, _)| there == hits) => {
+                    other.map(|(_, version)| version)
+                }
+                _ => return Err(self.conflict(&label)),
+            };
         }
-        self.put(&self.hits_path(label), hits).await?;
-        self.put(&self.record_path(label), json(record)?).await
+        Err(self.conflict(&label))
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
-        let failed = |e: object_store::Error| {
-            Error::new(ErrorKind::Unreachable, "the record cannot be read")
-                .with("file", self.root.name(path))
-                .caused_by(e)
-        };
-        let bytes = match self.root.store.get(path).await {
-            Ok(found) => found.bytes().await.map_err(failed)?,
+    fn conflict(&self, label: &str) -> Error {
+        Error::new(
+            ErrorKind::Conflict,
+            "another run committed this window from other files or another job while this one ran; its hits stay, run again",
+        )
+        .with("file", self.root.name(&self.record_path(label)))
+    }
+
+    async fn hits(&self, label: &str) -> Result<Option<(Bytes, UpdateVersion)>> {
+        self.fetch(&self.hits_path(label)).await
+    }
+
+    async fn fetch(&self, path: &Path) -> Result<Option<(Bytes, UpdateVersion)>> {
+        let unreadable = |e| failed(&self.root, path, Action::Read, e);
+        let found = match self.root.store.get(path).await {
+            Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => return Err(failed(e)),
+            Err(e) => return Err(unreadable(e)),
         };
-        serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        Ok(Some((found.bytes().await.map_err(unreadable)?, version)))
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, path: &Path) -> Result<Option<(T, UpdateVersion)>> {
+        let Some((bytes, version)) = self.fetch(path).await? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(|value| Some((value, version))).map_err(|e| {
             Error::new(
                 ErrorKind::Output,
                 "the record is damaged or of a later version; remove it to have its window evaluated again",
@@ -132,50 +230,62 @@ impl Table {
         })
     }
 
-    async fn put(&self, path: &Path, bytes: Vec<u8>) -> Result<()> {
-        let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::Output, "the output cannot be written")
-                .with("file", self.root.name(path))
-                .caused_by(cause)
+    /// Puts an object, if what is there is still what was `seen` (nothing, for `None`).
+    async fn put(&self, path: &Path, bytes: impl Into<Bytes>, seen: Option<UpdateVersion>) -> Result<Put> {
+        let payload = PutPayload::from_bytes(bytes.into());
+        let mode = match seen.clone() {
+            None => PutMode::Create,
+            Some(version) => PutMode::Update(version),
         };
-        match &self.root.folder {
-            Some(folder) => {
-                let target = folder.join(path.as_ref());
-                tokio::task::spawn_blocking(move || replace(&target, &bytes))
-                    .await
-                    .map_err(|e| failed(e.into()))?
-                    .map_err(|e| failed(e.into()))
+        use object_store::Error as Store;
+        match self.root.store.put_opts(path, payload.clone(), mode.into()).await {
+            Ok(put) => Ok(Put::Done(UpdateVersion { e_tag: put.e_tag, version: put.version })),
+            Err(Store::AlreadyExists { .. } | Store::Precondition { .. } | Store::NotModified { .. }) => {
+                Ok(Put::Changed)
             }
-            None => self.root.store.put(path, PutPayload::from(bytes)).await.map(|_| ()).map_err(|e| failed(e.into())),
+            // What was seen is gone: some stores say this for a condition on a missing object.
+            Err(Store::NotFound { .. }) if seen.is_some() => Ok(Put::Changed),
+            Err(Store::NotImplemented { .. } | Store::NotSupported { .. }) => {
+                self.put_after_a_look(path, payload, seen).await
+            }
+            Err(e) => Err(failed(&self.root, path, Action::Write, e)),
         }
     }
+
+    /// For stores without conditions: looks, then puts. Another run can come between the two.
+    async fn put_after_a_look(&self, path: &Path, payload: PutPayload, seen: Option<UpdateVersion>) -> Result<Put> {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                url = self.root.display,
+                "this store cannot put on a condition; see to it that no two runs write one table at once"
+            );
+        }
+        let now = match self.root.store.head(path).await {
+            Ok(meta) => Some(meta.e_tag),
+            Err(object_store::Error::NotFound { .. }) => None,
+            Err(e) => return Err(failed(&self.root, path, Action::Read, e)),
+        };
+        if now != seen.map(|version| version.e_tag) {
+            return Ok(Put::Changed);
+        }
+        let put = self.root.store.put(path, payload).await;
+        let put = put.map_err(|e| failed(&self.root, path, Action::Write, e))?;
+        Ok(Put::Done(UpdateVersion { e_tag: put.e_tag, version: put.version }))
+    }
 }
 
-/// Replaces a local file: the new content is on disk under another name before it takes the place of the old one.
-fn replace(target: &FsPath, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = target.parent().unwrap_or(FsPath::new("."));
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    std::fs::create_dir_all(folder)?;
-    // Hidden, so that no reader takes it for data; of this process, so that two runs do not write into one file.
-    let staged = folder.join(format!(".{name}.{}.tmp", std::process::id()));
-    let written = File::create(&staged)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&staged, target));
-    if written.is_err() {
-        // The error that matters is the first one.
-        let _ = std::fs::remove_file(&staged);
-    }
-    written?;
-    // The rename itself has to survive a power cut, too. Not every platform can open a folder.
-    match File::open(folder) {
-        Ok(folder) => folder.sync_all(),
-        Err(_) => Ok(()),
-    }
-}
-
-fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+fn json(value: &impl Serialize) -> Result<Bytes> {
     let mut text = serde_json::to_vec_pretty(value)
         .map_err(|e| Error::new(ErrorKind::Output, "the record cannot be encoded").caused_by(e))?;
     text.push(b'\n');
-    Ok(text)
+    Ok(text.into())
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

@@ -6,15 +6,18 @@
 //! OUT/runs/job=<slug>/table.json                      the size of the windows that this table has
 //! ```
 //!
-//! The hits are put first, then the record: a window without a record is not done, whatever else is there.
+//! The hits are put first, then the record, which names them: a window without a record, or beside other hits than its
+//! record names, is not done, whatever else is there.
 
 mod commit;
 mod hits;
 mod read;
 mod record;
+mod vacuum;
 
-pub(crate) use commit::Table;
+pub(crate) use commit::{Seen, Table};
 pub(crate) use hits::{HitSchema, WindowRows, WindowWriter, stretches};
 pub(crate) use read::HitReader;
 pub(crate) use record::VERSION;
-pub use record::{Input, JobOfRecord, Key, RunRecord, WindowOfRecord};
+pub use record::{HitFile, Input, JobOfRecord, Key, RunRecord, WindowOfRecord};
+pub(crate) use vacuum::{Vacuumed, vacuum};

@@ -12,7 +12,8 @@ use object_store::path::Path;
 
 use crate::engine::WINDOW_START;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{self, Root};
+use crate::job::StoreSpec;
+use crate::store::{Action, Root, Stores, failed};
 
 /// The hit tables of an output.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub(crate) struct HitReader {
 
 impl HitReader {
     /// Opens the output.
-    pub(crate) fn open(output: &str) -> Result<Self> {
-        Ok(Self { root: lake::open(output)? })
+    pub(crate) async fn open(stores: &Stores, output: &str, spec: &StoreSpec) -> Result<Self> {
+        Ok(Self { root: stores.open(output, spec).await? })
     }
 
     /// The hit files of all jobs or of one, ordered by job and window.
@@ -32,11 +33,7 @@ impl HitReader {
             Some(job) => Path::from(format!("hits/job={job}")),
             None => Path::from("hits"),
         };
-        let unreachable = |e| {
-            Error::new(ErrorKind::Unreachable, "the output cannot be listed")
-                .with("url", self.root.name(&prefix))
-                .caused_by(e)
-        };
+        let unreachable = |e| failed(&self.root, &prefix, Action::List, e);
         let mut files: Vec<Path> = self
             .root
             .store
@@ -66,8 +63,9 @@ impl HitReader {
                 .with("file", self.root.name(file))
                 .caused_by(e)
         };
-        let content = self.root.store.get(file).await.map_err(|e| damaged(e.into()))?;
-        let bytes: Bytes = content.bytes().await.map_err(|e| damaged(e.into()))?;
+        let unreadable = |e| failed(&self.root, file, Action::Read, e);
+        let content = self.root.store.get(file).await.map_err(unreadable)?;
+        let bytes: Bytes = content.bytes().await.map_err(unreadable)?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
             .and_then(ParquetRecordBatchReaderBuilder::build)
             .map_err(|e| damaged(e.into()))?;

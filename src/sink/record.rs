@@ -24,6 +24,9 @@ pub struct RunRecord {
     pub source: String,
     /// The template of its folders.
     pub layout: String,
+    /// The version that was read, of a source that is a Delta table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_version: Option<u64>,
     /// The files that the window's rows can lie in, by path.
     pub inputs: Vec<Input>,
     /// Rows of the row groups that were read for this window.
@@ -37,6 +40,9 @@ pub struct RunRecord {
     pub time_unit: Option<String>,
     /// Rows of the window's hit file.
     pub hits: u64,
+    /// The window's hit file. A window whose file is another one is not done.
+    #[serde(default)]
+    pub hit_file: Option<HitFile>,
     /// Rows of KQL's own (innerunique) answer.
     pub kql_rows: Option<u64>,
     /// Keys whose distribution is over the limit, with their pairs.
@@ -49,6 +55,26 @@ pub struct RunRecord {
     pub finished_at: DateTime<Utc>,
     /// Versions of the programs that decided the rows.
     pub versions: BTreeMap<String, String>,
+}
+
+impl RunRecord {
+    /// Whether both tell of the same hits from the same files: only when and by which run differs.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let digest = |record: &Self| record.hit_file.as_ref().map(|file| file.sha256.clone());
+        self.job.fingerprint == other.job.fingerprint && self.inputs == other.inputs && digest(self) == digest(other)
+    }
+}
+
+/// A window's hit file, as it was put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HitFile {
+    /// Bytes.
+    pub size: u64,
+    /// Of its content, as 64 hex digits.
+    pub sha256: String,
+    /// What the store calls this state of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// The job of a record.

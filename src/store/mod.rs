@@ -1,0 +1,29 @@
+//! Stores: a folder, S3, ADLS Gen2 or Blob storage, GCS, each under the same few promises.
+//!
+//! ```text
+//! what was typed -> Location -> client of the provider (credentials, endpoint)
+//!                -> Retrying (what may pass is tried again, within a time limit)
+//!                -> Root (paths relative to what was asked for)
+//!                -> Pinned (reads of a source: the object that was listed, or an error)
+//! ```
+//!
+//! Every failure that leaves this module names the URL and the action, and none holds a secret.
+
+mod aws;
+mod azure;
+mod failure;
+mod gcp;
+mod local;
+mod location;
+mod pinned;
+mod retrying;
+mod stores;
+
+pub(crate) use failure::{Action, failed, find_cause};
+pub(crate) use local::is_staged;
+pub(crate) use location::Location;
+pub(crate) use pinned::pinned;
+
+pub use retrying::Retry;
+pub(crate) use stores::Root;
+pub use stores::{StoreHook, Stores};
