@@ -162,6 +162,10 @@ mod tests {
 
     use super::*;
 
+    fn one(range: Range<u64>) -> Vec<Range<u64>> {
+        std::iter::once(range).collect()
+    }
+
     /// Forty files of a hundred bytes, all of one number each.
     async fn files() -> (Arc<dyn ObjectStore>, Vec<Read>) {
         let store = InMemory::new();
@@ -188,13 +192,13 @@ mod tests {
                 assert_eq!(parts.iter().map(Bytes::len).collect::<Vec<_>>(), [10, 40]);
                 assert!(parts.iter().flatten().all(|byte| usize::from(*byte) == index));
                 // Another read of the same file, and fewer ranges of a foreseen one.
-                let other = ahead.get_ranges(&read.location, &[0..5]).await.unwrap();
+                let other = ahead.get_ranges(&read.location, &one(0..5)).await.unwrap();
                 assert_eq!(other[0].len(), 5);
             }
         }
         let ahead = ahead_of(store, reads.clone());
         ahead.get_ranges(&reads[0].location, &reads[0].ranges).await.unwrap();
-        let fewer = ahead.get_ranges(&reads[1].location, &[10..20]).await.unwrap();
+        let fewer = ahead.get_ranges(&reads[1].location, &one(10..20)).await.unwrap();
         assert_eq!(fewer, [Bytes::from(vec![1; 10])]);
         let more = ahead.get_ranges(&reads[2].location, &[10..20, 20..30]).await.unwrap();
         assert_eq!(more.len(), 2, "one that was not foreseen is passed through");
@@ -205,7 +209,7 @@ mod tests {
         let (store, reads) = files().await;
         let queue = Queue { waiting: reads.into(), ..Queue::default() };
         let ahead = Readahead { store, queue: Mutex::new(queue) };
-        assert!(ahead.take(&Path::from("none"), &[0..1]).is_none());
+        assert!(ahead.take(&Path::from("none"), &one(0..1)).is_none());
         let queue = ahead.queue.lock().unwrap();
         assert_eq!((queue.ahead.len(), queue.waiting.len(), queue.bytes), (REQUESTS, 24, 16 * 50));
     }

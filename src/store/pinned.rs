@@ -175,9 +175,10 @@ mod tests {
             // The etag has microseconds.
             std::thread::sleep(std::time::Duration::from_millis(2));
             change();
-            for error in
-                [reads.get_range(&path, 0..1).await.unwrap_err(), reads.get_ranges(&path, &[0..1]).await.unwrap_err()]
-            {
+            for error in [
+                reads.get_range(&path, 0..1).await.unwrap_err(),
+                reads.get_ranges(&path, &[0..1, 0..1]).await.unwrap_err(),
+            ] {
                 let error = ours(&error).unwrap();
                 assert_eq!(error.kind(), ErrorKind::SourceChanged, "{error}");
                 assert!(error.context("url").unwrap().ends_with("/a.parquet"), "{error}");

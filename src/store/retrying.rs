@@ -21,6 +21,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, RetryConfig,
 };
 
+use super::failure::find_cause;
 use crate::secrets::redact;
 
 /// How often, and for how long, a request that failed is tried again.
@@ -108,7 +109,27 @@ fn broken(what: String) -> object_store::Error {
 /// Whether another try can help. The clients give every status beside 304, 401, 403, 404, 409 and 412 in one kind of
 /// error, whose type is private to them; so those that the server will answer the same way again are known by their text.
 fn is_transient(error: &object_store::Error) -> bool {
+    use std::io::ErrorKind as Io;
     let object_store::Error::Generic { source, .. } = error else { return false };
+    if let Some(io) = find_cause::<std::io::Error>(error) {
+        // A disk that says no says it again.
+        let final_ones = [
+            Io::AlreadyExists,
+            Io::FileTooLarge,
+            Io::InvalidFilename,
+            Io::InvalidInput,
+            Io::IsADirectory,
+            Io::NotADirectory,
+            Io::NotFound,
+            Io::OutOfMemory,
+            Io::PermissionDenied,
+            Io::QuotaExceeded,
+            Io::ReadOnlyFilesystem,
+            Io::StorageFull,
+            Io::Unsupported,
+        ];
+        return !final_ones.contains(&io.kind());
+    }
     let text = source.to_string();
     let refused = text.contains("status code: 4") && !["408", "429"].iter().any(|code| text.contains(code));
     !refused && !text.contains("status code: 3") && !text.contains("redirect without LOCATION")

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use lakehunt::{Error, ErrorKind, Observer, Outcome, WindowReport};
+use lakehunt::{Error, ErrorKind, Outcome};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::encode::{Form, encode};
@@ -253,40 +253,4 @@ fn an_output_of_windows_of_another_size_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     let again = whole.run_into(&lake, &first.output).unwrap();
     assert!(matches!(again.report.windows[0].outcome, Outcome::UpToDate { .. }));
-}
-
-/// Puts the record that another run made of the second day in place, once the first day is done.
-struct OtherRun<'a> {
-    record: &'a Path,
-    place: &'a Path,
-}
-
-impl Observer for OtherRun<'_> {
-    fn window(&self, report: &WindowReport) {
-        if report.label == DAYS[0] {
-            std::fs::create_dir_all(self.place.parent().unwrap()).unwrap();
-            std::fs::copy(self.record, self.place).unwrap();
-        }
-    }
-}
-
-#[test]
-fn a_window_that_another_run_commits_meanwhile_is_not_overwritten() {
-    let lake = lake();
-    for (other, conflict) in
-        [(four_days().strict().run(&lake).unwrap(), true), (four_days().run(&lake).unwrap(), false)]
-    {
-        let output = tempfile::tempdir().unwrap();
-        let place = output.path().join(format!("runs/job={SLUG}/window={}/run.json", DAYS[1]));
-        let meanwhile = OtherRun { record: &other.record_path(DAYS[1]), place: &place };
-        let report = four_days().watched(&lake.source(), output.path(), &meanwhile).unwrap();
-        let failures: Vec<_> = report.failures().map(|(w, error)| (w.label.as_str(), error.kind())).collect();
-        if conflict {
-            assert_eq!(failures, [(DAYS[1], ErrorKind::Conflict)]);
-            assert_eq!(report.exit_code(), 3);
-        } else {
-            assert_eq!(failures, [], "the same from the same is no conflict");
-        }
-        assert_eq!(std::fs::read(&place).unwrap(), std::fs::read(other.record_path(DAYS[1])).unwrap());
-    }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
@@ -148,15 +147,22 @@ impl Ask {
 
     /// As `report`, with somebody who is told of each window.
     pub(crate) fn watched(&self, source: &str, output: &Path, observer: &dyn Observer) -> Result<RunReport, Error> {
-        static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-        let runtime = RUNTIME.get_or_init(|| {
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-        });
+        self.configured(source, output.to_str().unwrap(), observer, |_| {})
+    }
+
+    /// As `watched`, from and to any store, with a last word on the settings.
+    pub(crate) fn configured(
+        &self,
+        source: &str,
+        output: &str,
+        observer: &dyn Observer,
+        change: impl FnOnce(&mut Settings),
+    ) -> Result<RunReport, Error> {
         let mut job = job();
         job.set_parameter("max_distribution", &self.limits.max_distribution.to_string())?;
         job.set_parameter("logon_diff", &format!("{}ns", self.limits.logon_diff))?;
         let span = Span::try_new(instant(self.from), instant(self.to))?;
-        let mut settings = Settings::new(&job, source, output.to_str().unwrap(), span)?;
+        let mut settings = Settings::new(&job, source, output, span)?;
         settings.window = self.window.parse()?;
         settings.scope = match self.scope {
             Scope::Overlap => lakehunt::Scope::Overlap,
@@ -169,8 +175,14 @@ impl Ask {
         settings.force = self.force;
         settings.memory_limit = self.memory_limit;
         settings.interval_join = self.interval_join;
-        runtime.block_on(lakehunt::run(&job, &settings, observer))
+        change(&mut settings);
+        block_on(lakehunt::run(&job, &settings, observer))
     }
+}
+
+/// Runs to its end what waits, on threads of its own: some tests stop one of them to let another run go first.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
 }
 
 /// A run and what it left.

@@ -18,4 +18,5 @@ mod plans;
 mod properties;
 mod rows;
 mod slt;
+mod stores;
 mod vectors;

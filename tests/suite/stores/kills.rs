@@ -1,0 +1,139 @@
+//! Processes that are killed at any moment: each window is the old one or the new one, and one clean run is all it takes.
+//!
+//! `LAKEHUNT_KILLS` is the number of kills a backend; ten unless told otherwise, a hundred for a soak.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::commits::check_whole;
+use super::place::{Backend, Place, code, stderr};
+use crate::lake::SLUG;
+
+const DAYS: u32 = 4;
+
+/// The windows of a small tenant's days, six hours each, with little memory: several chunks, so that a kill can come
+/// between any two steps.
+fn run(place: &Place, source: &str, output: &str) -> Command {
+    let mut command = place.command();
+    command.args(["run", SLUG, "--source", &place.url(source), "--output", &place.url(output)]);
+    command.args(["--from", "2024-05-01", "--to", "2024-05-05", "--window", "6h", "--memory-limit", "16MiB"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Two states of one lake, between which it goes back and forth: `lake` has or has not the second file of each day.
+struct States {
+    late: BTreeMap<String, Vec<u8>>,
+    hits: [BTreeMap<String, Vec<u8>>; 2],
+}
+
+fn prepare(place: &Place) -> States {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_lakehunt"))
+        .args([
+            "generate",
+            &folder.path().join("lake").display().to_string(),
+            "--files",
+            "2",
+            "--rows-per-day",
+            "12000",
+        ])
+        .args(["--days", &DAYS.to_string(), "--users", "300", "--apps", "80", "--attacks-per-day", "8"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    place.upload_folder(&folder.path().join("lake"), "lake");
+    let all = place.objects("lake");
+    let late: BTreeMap<_, _> = all.into_iter().filter(|(name, _)| name.ends_with("part-1.parquet")).collect();
+    assert_eq!(late.len() as u32, DAYS);
+    let mut states = States { late, hits: [BTreeMap::new(), BTreeMap::new()] };
+    for state in [1, 0] {
+        states.enter(place, state);
+        let undisturbed = run(place, "lake", "out").output().unwrap();
+        assert_eq!(code(&undisturbed), Some(0), "{}", stderr(&undisturbed));
+        states.hits[state] = place.hits();
+        assert_eq!(states.hits[state].len() as u32, 4 * DAYS);
+    }
+    assert!(states.hits[0] != states.hits[1], "the late files matter");
+    states
+}
+
+impl States {
+    /// Puts the lake into a state: with the late files or without.
+    fn enter(&self, place: &Place, state: usize) {
+        for (name, bytes) in &self.late {
+            let path = format!("lake/{name}");
+            if state == 1 { place.put(&path, bytes.clone()) } else { place.delete(&path) }
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_loses_nothing_and_doubles_nothing() {
+    let kills: u32 = std::env::var("LAKEHUNT_KILLS").map_or(10, |text| text.parse().expect("a number of kills"));
+    std::thread::scope(|scope| {
+        for backend in Backend::all() {
+            scope.spawn(move || kill_again_and_again(backend, kills));
+        }
+    });
+}
+
+fn kill_again_and_again(backend: Backend, kills: u32) {
+    let place = Place::new(backend);
+    let states = prepare(&place);
+    // How long a run takes when it has everything to do.
+    states.enter(&place, 1);
+    let began = Instant::now();
+    let whole = run(&place, "lake", "out").output().unwrap();
+    assert_eq!(code(&whole), Some(0), "{}", stderr(&whole));
+    let whole = began.elapsed();
+
+    let (mut cut, mut tries) = (0, 0_u32);
+    let mut mixed = 0;
+    while cut < kills {
+        tries += 1;
+        assert!(tries < 20 * kills + 100, "{}: {cut} of {tries} runs were cut off", backend.name());
+        let state = (tries % 2) as usize;
+        states.enter(&place, state);
+        let mut child = run(&place, "lake", "out").spawn().unwrap();
+        std::thread::sleep(random_part_of(whole));
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        place.check_no_secret("stderr", &output.stderr);
+        // One that was through already is no kill.
+        cut += u32::from(code(&output).is_none());
+
+        let hits = place.hits();
+        assert_eq!(hits.len() as u32, 4 * DAYS, "{}: no window is missing", backend.name());
+        for (label, bytes) in &hits {
+            let known = states.hits.iter().any(|hits| hits[label] == *bytes);
+            assert!(known, "{} {label}: neither the old window nor the new one", backend.name());
+        }
+        mixed += u32::from(hits != states.hits[0] && hits != states.hits[1]);
+    }
+    for state in [1, 0] {
+        states.enter(&place, state);
+        let clean = run(&place, "lake", "out").output().unwrap();
+        assert_eq!(code(&clean), Some(0), "{}", stderr(&clean));
+        assert!(place.hits() == states.hits[state], "{}: as if nobody had been killed", backend.name());
+        check_whole(&place);
+    }
+    let swept = place.lakehunt(&["vacuum", &place.url("out"), "--older-than", "0s"]);
+    assert_eq!(code(&swept), Some(0), "{}", stderr(&swept));
+    let names: Vec<String> = place.objects("out").into_keys().collect();
+    let ours = |name: &String| ["hits.parquet", "run.json", "table.json"].iter().any(|end| name.ends_with(end));
+    assert!(names.iter().all(ours), "{}: {names:?}", backend.name());
+    let line = format!(
+        "{}: {cut} of {tries} runs killed, {mixed} times with windows of both states; a whole run takes {whole:.1?}\n",
+        backend.name()
+    );
+    // Of interest in a soak; what passes is not shown otherwise.
+    print!("{line}");
+}
+
+fn random_part_of(time: Duration) -> Duration {
+    use std::hash::{BuildHasher, Hasher};
+    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    time.mul_f64((random % 1_000_000) as f64 / 1e6)
+}
