@@ -38,14 +38,20 @@ const HARMLESS: [&str; 7] = [
 /// Statistics hold whole milliseconds: what they call the latest may be anywhere in its millisecond.
 const BLUR: TimeDelta = TimeDelta::milliseconds(1);
 
-/// Whether the lake is a Delta table.
+/// Whether the lake is a Delta table: it has a log with a commit or a checkpoint.
 pub(super) async fn is_table(root: &Root) -> Result<bool> {
     let log = Path::from(LOG);
     let mut entries = root.store.list(Some(&log));
-    match entries.try_next().await {
-        Ok(entry) => Ok(entry.is_some()),
-        Err(object_store::Error::NotFound { .. }) if root.provider.is_none() => Ok(false),
-        Err(e) => Err(failed(root, &log, Action::List, e)),
+    loop {
+        match entries.try_next().await {
+            Ok(Some(entry)) if [".json", ".parquet"].iter().any(|end| entry.location.as_ref().ends_with(end)) => {
+                return Ok(true);
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(false),
+            Err(object_store::Error::NotFound { .. }) if root.provider.is_none() => return Ok(false),
+            Err(e) => return Err(failed(root, &log, Action::List, e)),
+        }
     }
 }
 
@@ -56,9 +62,11 @@ pub(super) async fn is_table(root: &Root) -> Result<bool> {
 /// honour: deletion vectors, column mapping, an unknown feature, a column of the job that is a partition column, files of
 /// another table.
 pub(super) async fn files(root: &Root, version: Option<u64>, columns: &Columns) -> Result<(u64, Vec<LakeFile>)> {
-    // The store begins at the table's root; the URL only has to be of a kind that needs nothing registered.
+    // The store begins at the table's root. The URL only has to be of a kind that needs nothing registered, and to say
+    // whether the store lists in order: a local one does not, and the library sorts what comes from one.
+    let url = if root.provider.is_none() { "file:///" } else { "memory:///" };
     #[allow(clippy::expect_used)] // A constant.
-    let url = Url::parse("memory:///").expect("the URL is valid");
+    let url = Url::parse(url).expect("the URL is valid");
     let mut builder = DeltaTableBuilder::from_url(url.clone())
         .map_err(|e| unreadable(root, e))?
         .with_storage_backend(Arc::clone(&root.store), url);

@@ -8,7 +8,7 @@ use super::columns::Columns;
 use super::delta;
 use super::layout::{Layout, Partition};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Action, Root, failed, pinned};
+use crate::store::{Action, Root, Told, failed, pinned};
 
 /// Listings under way at once: enough to hide the latency of a store, few enough not to be throttled.
 const CONCURRENT_LISTINGS: usize = 16;
@@ -49,7 +49,8 @@ pub(crate) async fn list(
 ) -> Result<Listing> {
     if delta::is_table(&root).await? {
         let (version, files) = delta::files(&root, version, columns).await?;
-        return Ok(Listing { root: pinned(root, files.iter().map(|file| &file.meta)), files, version: Some(version) });
+        let root = pinned(root, files.iter().map(|file| &file.meta), Told::ByALog);
+        return Ok(Listing { root, files, version: Some(version) });
     }
     if let Some(version) = version {
         return Err(Error::new(
@@ -68,7 +69,8 @@ pub(crate) async fn list(
         .try_concat()
         .await?;
     files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
-    Ok(Listing { root: pinned(root, files.iter().map(|file| &file.meta)), files, version: None })
+    let root = pinned(root, files.iter().map(|file| &file.meta), Told::ByTheStore);
+    Ok(Listing { root, files, version: None })
 }
 
 async fn list_prefix(

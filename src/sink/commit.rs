@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 use super::record::{HitFile, RunRecord, VERSION};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::StoreSpec;
-use crate::store::{Action, Root, Stores, failed};
+use crate::store::{Action, Root, Stores, failed, is_absent};
 
 /// Times that a commit looks again at what others put in its way. Each time another run got further, so more than a few
 /// means that something else writes here.
@@ -131,7 +131,7 @@ impl Table {
         let path = self.hits_path(label);
         let hits = match self.root.store.head(&path).await {
             Ok(meta) => Some(meta),
-            Err(object_store::Error::NotFound { .. }) => None,
+            Err(e) if is_absent(&e) => None,
             Err(e) => return Err(failed(&self.root, &path, Action::Read, e)),
         };
         let record = self.read::<RunRecord>(&self.record_path(label)).await?;
@@ -211,7 +211,7 @@ impl Table {
         let unreadable = |e| failed(&self.root, path, Action::Read, e);
         let found = match self.root.store.get(path).await {
             Ok(found) => found,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) if is_absent(&e) => return Ok(None),
             Err(e) => return Err(unreadable(e)),
         };
         let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };

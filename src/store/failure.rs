@@ -61,32 +61,98 @@ pub(crate) fn failed(root: &Root, path: &Path, action: Action, error: object_sto
     if let Some(ours) = ours(&error) {
         return ours.clone();
     }
-    use object_store::Error as Store;
     let past = action.past();
     let remote = root.provider.is_some();
-    let (kind, message) = match &error {
-        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => (
+    let (kind, message) = match Refusal::of(&error) {
+        Some(Refusal::Access) => (
             ErrorKind::Unreachable,
             format!("access is refused: it cannot be {past}; that needs {}", action.permission(root.provider)),
         ),
-        Store::NotFound { .. } if remote && matches!(action, Action::List | Action::Write) => {
+        Some(Refusal::Missing) if remote && matches!(action, Action::List | Action::Write) => {
             let what = if root.provider == Some(Provider::Azure) { "container" } else { "bucket" };
             let kind = if action == Action::List { ErrorKind::SourceMissing } else { ErrorKind::Unreachable };
             (kind, format!("the {what} does not exist; check its name, the account and the region, or create it"))
         }
-        Store::NotFound { .. } => {
+        Some(Refusal::Missing) => {
             (ErrorKind::SourceChanged, "the file vanished after it was listed; run again".to_owned())
         }
-        Store::Precondition { .. } | Store::NotModified { .. } => {
+        Some(Refusal::Condition) => {
             (ErrorKind::SourceChanged, "the file changed after it was listed; run again".to_owned())
         }
         // A local disk that is full or read-only is no matter of reach.
-        _ if !remote && matches!(action, Action::Write | Action::Delete) => {
+        _ if !remote && matches!(action, Action::Write | Action::Delete) && !is_transient(&error) => {
             (ErrorKind::Output, format!("it cannot be {past}"))
         }
         _ => (ErrorKind::Unreachable, format!("it cannot be {past}: the store does not answer as it should")),
     };
     Error::new(kind, message).with("url", root.name(path)).caused_by(said(&error))
+}
+
+/// What a store says when it answers, and does not do what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Access,
+    Missing,
+    Condition,
+    /// Another answer that it would give again: a request that it does not understand, say.
+    Other,
+}
+
+impl Refusal {
+    fn of(error: &object_store::Error) -> Option<Self> {
+        use object_store::Error as Store;
+        match error {
+            Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => Some(Self::Access),
+            Store::NotFound { .. } => Some(Self::Missing),
+            Store::Precondition { .. } | Store::NotModified { .. } => Some(Self::Condition),
+            // Listings, and every status that has no kind of its own, come as one kind of error, whose type is private to
+            // the clients: only its text tells the status.
+            Store::Generic { .. } => {
+                let text = said(error);
+                if text.contains("redirect without LOCATION") {
+                    return Some(Self::Other);
+                }
+                match text.split_once("status code: ").map(|(_, rest)| rest.get(..3).unwrap_or_default()) {
+                    Some("401" | "403") => Some(Self::Access),
+                    Some("404") => Some(Self::Missing),
+                    Some("408" | "429") => None,
+                    Some(code) if code.starts_with('3') || code.starts_with('4') => Some(Self::Other),
+                    _ => None,
+                }
+            }
+            _ => Some(Self::Other),
+        }
+    }
+}
+
+/// Whether there is no such object. A local path through a file is one that leads nowhere, too.
+pub(crate) fn is_absent(error: &object_store::Error) -> bool {
+    let through_a_file =
+        || find_cause::<std::io::Error>(error).is_some_and(|io| io.kind() == std::io::ErrorKind::NotADirectory);
+    matches!(error, object_store::Error::NotFound { .. }) || through_a_file()
+}
+
+/// Whether the same request may succeed a little later.
+pub(super) fn is_transient(error: &object_store::Error) -> bool {
+    use std::io::ErrorKind as Io;
+    // A disk that says no says it again.
+    let final_ones = [
+        Io::AlreadyExists,
+        Io::FileTooLarge,
+        Io::InvalidFilename,
+        Io::InvalidInput,
+        Io::IsADirectory,
+        Io::NotADirectory,
+        Io::NotFound,
+        Io::OutOfMemory,
+        Io::PermissionDenied,
+        Io::QuotaExceeded,
+        Io::ReadOnlyFilesystem,
+        Io::StorageFull,
+        Io::Unsupported,
+    ];
+    let of_a_disk = find_cause::<std::io::Error>(error).is_some_and(|io| final_ones.contains(&io.kind()));
+    Refusal::of(error).is_none() && !of_a_disk
 }
 
 /// The whole chain of an error's causes as one text without secrets, each said once.
@@ -144,4 +210,28 @@ pub(crate) fn find_cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + '
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_will_say_again_is_no_passing_failure() {
+        let error = |text: &str| object_store::Error::Generic { store: "S3", source: text.to_owned().into() };
+        for text in ["connection reset by peer", "status code: 503: SlowDown", "status code: 429 Too Many Requests"] {
+            assert!(is_transient(&error(text)), "{text}");
+        }
+        for text in ["status code: 400 Bad Request", "Received redirect without LOCATION, this", "status code: 301"] {
+            assert!(!is_transient(&error(text)), "{text}");
+        }
+        assert_eq!(Refusal::of(&error("a: status code: 403 Forbidden: b")), Some(Refusal::Access));
+        assert_eq!(Refusal::of(&error("a: status code: 404 Not Found")), Some(Refusal::Missing));
+        let refused = object_store::Error::PermissionDenied { path: "a".into(), source: "no".into() };
+        assert!(!is_transient(&refused));
+        for (kind, passing) in [(std::io::ErrorKind::StorageFull, false), (std::io::ErrorKind::TimedOut, true)] {
+            let error = object_store::Error::Generic { store: "local", source: Box::new(std::io::Error::from(kind)) };
+            assert_eq!(is_transient(&error), passing, "{kind}");
+        }
+    }
 }

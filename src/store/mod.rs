@@ -19,10 +19,10 @@ mod pinned;
 mod retrying;
 mod stores;
 
-pub(crate) use failure::{Action, failed, find_cause};
+pub(crate) use failure::{Action, failed, find_cause, is_absent};
 pub(crate) use local::is_staged;
 pub(crate) use location::Location;
-pub(crate) use pinned::pinned;
+pub(crate) use pinned::{Told, pinned};
 
 pub use retrying::Retry;
 pub(crate) use stores::Root;

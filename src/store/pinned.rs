@@ -19,9 +19,18 @@ use super::failure::{Action, failed};
 use super::stores::Root;
 use crate::error::{Error, ErrorKind};
 
+/// Where the description of an object comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The store itself, which listed it.
+    ByTheStore,
+    /// A table's log. Its objects are never changed, and when they were written is the writer's own word.
+    ByALog,
+}
+
 /// `root`, whose reads of `files` give the objects that these describe, or an error of this crate that names the file.
-pub(crate) fn pinned<'a>(root: Root, files: impl IntoIterator<Item = &'a ObjectMeta>) -> Root {
-    let files = files.into_iter().map(|meta| (meta.location.clone(), Pin::of(&root, meta))).collect();
+pub(crate) fn pinned<'a>(root: Root, files: impl IntoIterator<Item = &'a ObjectMeta>, told: Told) -> Root {
+    let files = files.into_iter().map(|meta| (meta.location.clone(), Pin::of(&root, meta, told))).collect();
     let store = Arc::new(Pinned { root: root.clone(), files });
     Root { store, ..root }
 }
@@ -32,24 +41,25 @@ struct Pin {
     size: u64,
     e_tag: Option<String>,
     /// What stands in for the etag where there is none.
-    modified: DateTime<Utc>,
+    modified: Option<DateTime<Utc>>,
 }
 
 impl Pin {
-    fn of(root: &Root, meta: &ObjectMeta) -> Self {
+    fn of(root: &Root, meta: &ObjectMeta, told: Told) -> Self {
         // Listings of Blob storage give etags without the quotes that a condition needs; a weak one never matches.
         let e_tag = meta.e_tag.clone().filter(|tag| !tag.starts_with("W/"));
         let e_tag = match root.provider {
             Some(_) => e_tag.map(|tag| if tag.starts_with('"') { tag } else { format!("\"{tag}\"") }),
             None => e_tag,
         };
-        Self { size: meta.size, e_tag, modified: meta.last_modified }
+        let modified = (told == Told::ByTheStore).then_some(meta.last_modified);
+        Self { size: meta.size, e_tag, modified }
     }
 
     fn apply(&self, mut options: GetOptions) -> GetOptions {
         match &self.e_tag {
             Some(tag) => options.if_match = Some(tag.clone()),
-            None => options.if_unmodified_since = Some(self.modified),
+            None => options.if_unmodified_since = self.modified,
         }
         options
     }
@@ -163,7 +173,7 @@ mod tests {
         std::fs::write(&file, "0123456789").unwrap();
         let root = Stores::new([]).open(&url, &Default::default()).await.unwrap();
         let listed = root.store.head(&path).await.unwrap();
-        let reads = pinned(root, [&listed]).store;
+        let reads = pinned(root, [&listed], Told::ByTheStore).store;
         assert_eq!(reads.get_range(&path, 2..4).await.unwrap(), "23");
         assert_eq!(reads.get_ranges(&path, &[0..1, 9..10]).await.unwrap(), ["0", "9"]);
 

@@ -21,7 +21,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, RetryConfig,
 };
 
-use super::failure::find_cause;
+use super::failure::is_transient;
 use crate::secrets::redact;
 
 /// How often, and for how long, a request that failed is tried again.
@@ -104,35 +104,6 @@ impl fmt::Display for Retrying {
 
 fn broken(what: String) -> object_store::Error {
     object_store::Error::Generic { store: "lakehunt", source: what.into() }
-}
-
-/// Whether another try can help. The clients give every status beside 304, 401, 403, 404, 409 and 412 in one kind of
-/// error, whose type is private to them; so those that the server will answer the same way again are known by their text.
-fn is_transient(error: &object_store::Error) -> bool {
-    use std::io::ErrorKind as Io;
-    let object_store::Error::Generic { source, .. } = error else { return false };
-    if let Some(io) = find_cause::<std::io::Error>(error) {
-        // A disk that says no says it again.
-        let final_ones = [
-            Io::AlreadyExists,
-            Io::FileTooLarge,
-            Io::InvalidFilename,
-            Io::InvalidInput,
-            Io::IsADirectory,
-            Io::NotADirectory,
-            Io::NotFound,
-            Io::OutOfMemory,
-            Io::PermissionDenied,
-            Io::QuotaExceeded,
-            Io::ReadOnlyFilesystem,
-            Io::StorageFull,
-            Io::Unsupported,
-        ];
-        return !final_ones.contains(&io.kind());
-    }
-    let text = source.to_string();
-    let refused = text.contains("status code: 4") && !["408", "429"].iter().any(|code| text.contains(code));
-    !refused && !text.contains("status code: 3") && !text.contains("redirect without LOCATION")
 }
 
 /// The bytes of a result, all of them.
@@ -282,23 +253,5 @@ impl Listing {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_server_will_say_again_is_not_tried_again() {
-        let error = |text: &str| object_store::Error::Generic { store: "S3", source: text.to_owned().into() };
-        for text in ["connection reset by peer", "status code: 503: SlowDown", "status code: 429 Too Many Requests"] {
-            assert!(is_transient(&error(text)), "{text}");
-        }
-        for text in ["status code: 400 Bad Request", "Received redirect without LOCATION, this", "status code: 301"] {
-            assert!(!is_transient(&error(text)), "{text}");
-        }
-        let refused = object_store::Error::PermissionDenied { path: "a".into(), source: "no".into() };
-        assert!(!is_transient(&refused));
     }
 }

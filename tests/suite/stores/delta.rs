@@ -39,7 +39,7 @@ impl Table {
         self.version += 1;
     }
 
-    /// Writes a file and gives the action that adds it. Statistics are whole milliseconds, cut.
+    /// Writes a file and gives the action that adds it. Paths are encoded in the log, statistics are whole milliseconds, cut.
     fn file(&self, path: &str, rows: &[Row], statistics: bool) -> Value {
         let bytes = encode(rows, &Form::default().fits(rows));
         let size = bytes.len();
@@ -49,7 +49,7 @@ impl Table {
         let bounds = |time: Option<&i128>| json!({"TimeGenerated": time.map(text)});
         let stats = json!({"numRecords": rows.len(), "minValues": bounds(times.iter().min()),
             "maxValues": bounds(times.iter().max()), "nullCount": {"TimeGenerated": 0}});
-        let mut add = json!({"path": path, "partitionValues": {"date": "x"}, "size": size,
+        let mut add = json!({"path": path.replace(' ', "%20"), "partitionValues": {"date": "x"}, "size": size,
             "modificationTime": 1_714_521_600_000_i64, "dataChange": true});
         if statistics {
             add["stats"] = Value::String(stats.to_string());
@@ -82,7 +82,7 @@ fn the_files_of_a_version_are_read_and_no_other() {
         // Folders say nothing here: rows lie anywhere.
         let (first, second) = (
             table.file("date=x/a.parquet", &[on("ann", "2024-05-01"), on("ann", "2024-05-02")].concat(), true),
-            table.file("b%20c.parquet", &on("bea", "2024-05-02"), false),
+            table.file("b c.parquet", &on("bea", "2024-05-02"), false),
         );
         table.commit(&[first, second]);
         let third = table.file("date=y/d.parquet", &on("cem", "2024-05-02"), true);
@@ -91,7 +91,12 @@ fn the_files_of_a_version_are_read_and_no_other() {
         table.file("date=x/uncommitted.parquet", &on("eve", "2024-05-02"), true);
 
         let report = table.run(|_| {}).unwrap();
-        assert_eq!(report.exit_code(), 0, "{}", backend.name());
+        assert_eq!(
+            report.failures().map(|(_, error)| error.to_string()).collect::<Vec<_>>(),
+            [""; 0],
+            "{}",
+            backend.name()
+        );
         assert_eq!(table.users("2024-05-02"), ["bea", "cem"], "{}", backend.name());
         let records = table.place.records();
         assert_eq!(records["2024-05-02"]["source_version"], 2);
@@ -173,6 +178,16 @@ fn what_plain_files_do_not_show_is_refused_by_name() {
     add["add"]["partitionValues"] = json!({"ResultType": "0"});
     table.commit(&[add]);
     refused(&table, "partition column ResultType");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_named() {
+    let place = Place::new(Backend::Local);
+    place.upload(&super::same::lake());
+    place.put("lake/_delta_log/00000000000000000000.json", b"this is no commit".to_vec());
+    let error = place.run(&super::same::three_days(), |_| {}).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CorruptFile, "{error}");
+    assert!(error.context("url").unwrap().ends_with("lake/_delta_log"), "{error}");
 }
 
 #[test]

@@ -8,8 +8,10 @@ use std::time::Duration;
 use lakehunt::{ErrorKind, Outcome, Retry, RunReport};
 
 use super::faulty::{Call, Fault, Op, failing};
-use super::place::{Backend, Place};
+use super::place::{Backend, Place, code, stderr};
+use super::proxy::{Answer, Proxy};
 use super::same::{lake, three_days};
+use crate::lake::SLUG;
 
 const SECOND_DAY: &str = "date=2024-05-02";
 
@@ -53,6 +55,36 @@ fn with_one_request_in_five_failing_the_rows_are_the_same() {
             let again = place.run(&three_days(), |_| {}).unwrap();
             assert!(again.windows.iter().all(|w| matches!(w.outcome, Outcome::UpToDate { .. })), "{way:?}");
         }
+    }
+}
+
+/// As above, but on the wire: what the clients of S3 and Azure make of it, not what stands above them.
+#[test]
+fn with_one_answer_in_five_missing_on_the_wire_the_rows_are_the_same() {
+    let expected = expected();
+    let answers = [Answer::Status(503), Answer::Closed, Answer::Status(429), Answer::CutShort, Answer::Status(500)];
+    for backend in Backend::remote() {
+        let place = Place::new(backend);
+        place.upload(&lake());
+        let server = backend.server().unwrap();
+        let endpoint = server.endpoint();
+        let (host, account) = endpoint.trim_start_matches("http://").split_once('/').unwrap_or((&endpoint[7..], ""));
+        let proxy = Proxy::before(host, move |number| match number % 5 {
+            2 => answers[number / 5 % answers.len()],
+            _ => Answer::Passed,
+        });
+        let through = format!("http://{}/{account}", proxy.address);
+        let mut command = place.command();
+        command.env("AWS_ENDPOINT_URL", through.trim_end_matches('/')).env("AZURE_STORAGE_ENDPOINT", &through);
+        let output = command
+            .args(["run", SLUG, "--source", &place.url("lake"), "--output", &place.url("out"), "-vv"])
+            .args(["--from", "2024-05-01", "--to", "2024-05-04", "--slack", "1", "--store-timeout", "1m"])
+            .output()
+            .unwrap();
+        place.check_no_secret("stderr", &output.stderr);
+        assert_eq!(code(&output), Some(0), "{}: {}", backend.name(), stderr(&output));
+        assert!(place.hits() == expected, "{}", backend.name());
+        assert!(proxy.requests() > 15, "{}: {} requests", backend.name(), proxy.requests());
     }
 }
 

@@ -6,6 +6,7 @@ mod faults;
 mod faulty;
 mod kills;
 mod place;
+mod proxy;
 mod refusals;
 mod same;
 mod servers;
