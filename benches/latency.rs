@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files: u32 = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1);
     let dir = tempfile::TempDir::new()?;
     let (lake, out) = (dir.path().join("lake"), dir.path().join("out"));
-    let spec = TenantSpec { days: 30, rows_per_day: 100_000, files, ..TenantSpec::default() };
+    let spec = TenantSpec { days: 30, rows_per_day: 100_000, files_per_partition: files, ..TenantSpec::default() };
     let layout: Layout = "date={yyyy-MM-dd}".parse()?;
     let folder = |instant| layout.partition_of(instant).map(|partition| partition.path).unwrap_or_default();
     lakehunt::generate(&spec, &lake, &folder, &mut |_| {})?;

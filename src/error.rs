@@ -20,8 +20,10 @@ pub enum ErrorKind {
     InvalidJob,
     /// The source, or every partition that was asked for, does not exist.
     SourceMissing,
-    /// The source or the output cannot be reached, or refuses access.
+    /// The source or the output does not answer.
     Unreachable,
+    /// The source or the output refuses access.
+    AccessDenied,
     /// A file of the lake is damaged.
     CorruptFile,
     /// A file of the lake changed or vanished between its listing and its reading.
@@ -44,7 +46,7 @@ impl ErrorKind {
         match self {
             Self::Usage | Self::InvalidJob => 2,
             Self::Conflict => 4,
-            Self::SourceMissing | Self::Unreachable => 5,
+            Self::SourceMissing | Self::Unreachable | Self::AccessDenied => 5,
             Self::CorruptFile
             | Self::SourceChanged
             | Self::SchemaMismatch
@@ -67,6 +69,7 @@ impl fmt::Display for ErrorKind {
             Self::InvalidJob => "invalid job",
             Self::SourceMissing => "source missing",
             Self::Unreachable => "unreachable",
+            Self::AccessDenied => "access denied",
             Self::CorruptFile => "corrupt file",
             Self::SourceChanged => "source changed",
             Self::SchemaMismatch => "schema mismatch",

@@ -1,7 +1,7 @@
 //! The files that some windows need, with what their footers tell, and which of them cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
 
@@ -38,13 +38,21 @@ impl Inputs {
     /// Reads the footers of `files`.
     pub(super) async fn read(survey: &Survey, files: impl IntoIterator<Item = usize>) -> Self {
         let columns = Arc::new(survey.columns.clone());
+        // Why the store does not answer any more: each further file would wait for it anew.
+        let gone: OnceLock<Error> = OnceLock::new();
         let facts = futures::stream::iter(files)
             .map(|index| {
-                let (file, columns) = (survey.files[index].clone(), Arc::clone(&columns));
+                let (file, columns, gone) = (survey.files[index].clone(), Arc::clone(&columns), &gone);
                 async move {
+                    if let Some(error) = gone.get() {
+                        return (index, Err(error.clone()));
+                    }
                     let facts = FileFacts::read(&survey.root, file, &columns).await;
                     if let Err(error) = &facts {
                         tracing::debug!(%error, "a footer cannot be used");
+                        if error.kind() == ErrorKind::Unreachable {
+                            let _ = gone.set(error.clone());
+                        }
                     }
                     let facts = facts.map(|facts| match survey.sight(index) {
                         Some((from, to)) => facts.confined(nanos(from), nanos(to)),

@@ -168,8 +168,10 @@ impl<'a> Run<'a> {
             }
             // Which window is to blame? Those that need a file that cannot be decoded; else try smaller chunks.
             let files = self.files(&chunk);
-            let of_a_file =
-                matches!(error.kind(), ErrorKind::CorruptFile | ErrorKind::SchemaMismatch | ErrorKind::SourceChanged);
+            let of_a_file = matches!(
+                error.kind(),
+                ErrorKind::CorruptFile | ErrorKind::SchemaMismatch | ErrorKind::SourceChanged | ErrorKind::AccessDenied
+            );
             if of_a_file && inputs.verify(self.settings, &files, self.range(&chunk)).await? {
                 for rest in self.chunks(&inputs, chunk).into_iter().rev() {
                     queue.push_front(rest);

@@ -65,13 +65,15 @@ pub(crate) fn failed(root: &Root, path: &Path, action: Action, error: object_sto
     let remote = root.provider.is_some();
     let (kind, message) = match Refusal::of(&error) {
         Some(Refusal::Access) => (
-            ErrorKind::Unreachable,
+            ErrorKind::AccessDenied,
             format!("access is refused: it cannot be {past}; that needs {}", action.permission(root.provider)),
         ),
         Some(Refusal::Missing) if remote && matches!(action, Action::List | Action::Write) => {
             let what = if root.provider == Some(Provider::Azure) { "container" } else { "bucket" };
-            let kind = if action == Action::List { ErrorKind::SourceMissing } else { ErrorKind::Unreachable };
-            (kind, format!("the {what} does not exist; check its name, the account and the region, or create it"))
+            (
+                ErrorKind::SourceMissing,
+                format!("the {what} does not exist; check its name, the account and the region, or create it"),
+            )
         }
         Some(Refusal::Missing) => {
             (ErrorKind::SourceChanged, "the file vanished after it was listed; run again".to_owned())

@@ -72,10 +72,14 @@ impl LocalStore {
         }
     }
 
-    fn lock(root: &FsPath) -> std::io::Result<File> {
+    /// `None` on a file system that has no locks.
+    fn lock(root: &FsPath) -> std::io::Result<Option<File>> {
         let file = File::options().create(true).truncate(false).write(true).open(root.join(LOCK))?;
-        file.lock()?;
-        Ok(file)
+        match file.lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 }
 
@@ -95,6 +99,12 @@ impl ObjectStore for LocalStore {
         let target = self.files.path_to_filesystem(location)?;
         let root = self.root.clone();
         let lock = tokio::task::spawn_blocking(move || Self::lock(&root)).await.map_err(failed)?.map_err(failed)?;
+        if lock.is_none() && opts.mode != PutMode::Overwrite {
+            return Err(object_store::Error::NotImplemented {
+                operation: "a put on a condition, on a file system without locks".into(),
+                implementer: self.to_string(),
+            });
+        }
         let current = match self.files.head(location).await {
             Ok(meta) => meta.e_tag,
             Err(object_store::Error::NotFound { .. }) => None,
