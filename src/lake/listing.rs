@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Action, Root, Told, failed, pinned};
 
 /// Listings under way at once: enough to hide the latency of a store, few enough not to be throttled.
-const CONCURRENT_LISTINGS: usize = 16;
+const CONCURRENT_LISTINGS: usize = 32;
 
 /// A data file of the lake.
 #[derive(Debug, Clone)]
@@ -47,7 +47,15 @@ pub(crate) async fn list(
     columns: &Columns,
     version: Option<u64>,
 ) -> Result<Listing> {
-    if delta::is_table(&root).await? {
+    // At once, since both wait for the store; of a flat lake, which may be large, only if it is needed.
+    let (is_delta, listed) = match layout.is_flat() {
+        true => (delta::is_table(&root).await?, None),
+        false => {
+            let (is_delta, listed) = futures::join!(delta::is_table(&root), folders(&root, layout, partitions));
+            (is_delta?, Some(listed))
+        }
+    };
+    if is_delta {
         let (version, files) = delta::files(&root, version, columns).await?;
         let root = pinned(root, files.iter().map(|file| &file.meta), Told::ByALog);
         return Ok(Listing { root, files, version: Some(version) });
@@ -59,18 +67,26 @@ pub(crate) async fn list(
         )
         .with("url", &root.display));
     }
+    let mut files = match listed {
+        Some(listed) => listed?,
+        None => folders(&root, layout, partitions).await?,
+    };
+    files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
+    let root = pinned(root, files.iter().map(|file| &file.meta), Told::ByTheStore);
+    Ok(Listing { root, files, version: None })
+}
+
+/// The data files of the folders that `partitions` make up.
+async fn folders(root: &Root, layout: &Layout, partitions: Option<&[Partition]>) -> Result<Vec<LakeFile>> {
     let prefixes = match partitions {
         Some(partitions) if !layout.is_flat() => layout.prefixes(partitions),
         _ => vec![String::new()],
     };
-    let mut files: Vec<LakeFile> = futures::stream::iter(prefixes)
-        .map(|prefix| list_prefix(&root, layout, partitions, prefix))
+    futures::stream::iter(prefixes)
+        .map(|prefix| list_prefix(root, layout, partitions, prefix))
         .buffer_unordered(CONCURRENT_LISTINGS)
         .try_concat()
-        .await?;
-    files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
-    let root = pinned(root, files.iter().map(|file| &file.meta), Told::ByTheStore);
-    Ok(Listing { root, files, version: None })
+        .await
 }
 
 async fn list_prefix(

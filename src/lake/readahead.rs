@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! reads of the scan    1  2  3  4  5  6  7  8 …
-//!                      └taken┘  └─ ahead ─┘  └ waiting
+//!                         ↑  └─ ahead ─┘
+//!                       asked
 //! ```
 //!
 //! The engine reads one row group after another, and waits for each. Which bytes those are is known from the footers. So
-//! the next few are fetched at once, up to a number of requests and of bytes; a read that was not foreseen is passed
-//! through.
+//! whenever it asks for one, those that follow it are fetched as well, up to a number of requests and of bytes. That holds
+//! for each place at which the scan's threads are, in whatever way they share the files. A read that was not foreseen is
+//! passed through.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +26,8 @@ use object_store::{
     PutOptions, PutPayload, PutResult, Result,
 };
 
-/// Requests under way at once.
-const REQUESTS: usize = 16;
+/// Reads that are fetched after the one that was asked for.
+const REACH: usize = 64;
 
 /// Bytes fetched and not yet taken; one read may be larger.
 const AHEAD: u64 = 32 << 20;
@@ -50,58 +52,66 @@ impl Read {
 
 /// `store`, from which the scan that makes `reads`, about in this order, is served ahead of time.
 pub(super) fn ahead_of(store: Arc<dyn ObjectStore>, reads: Vec<Read>) -> Arc<dyn ObjectStore> {
-    Arc::new(Readahead { store, queue: Mutex::new(Queue { waiting: reads.into(), ..Queue::default() }) })
+    Arc::new(Readahead::new(store, reads))
 }
 
 #[derive(Debug)]
 struct Readahead {
     store: Arc<dyn ObjectStore>,
-    queue: Mutex<Queue>,
+    reads: Vec<Read>,
+    places: HashMap<(Path, u64), usize>,
+    state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Read>,
-    ahead: HashMap<(Path, u64), Ahead>,
+#[derive(Debug)]
+struct State {
+    /// For each read, by its place.
+    reads: Vec<Progress>,
+    /// Of the reads that are fetched and not taken.
     bytes: u64,
 }
 
-/// A read that was begun before it was asked for. Dropping it ends it.
+/// How far a read has come.
 #[derive(Debug)]
-struct Ahead {
-    read: Read,
-    task: SpawnedTask<Result<Vec<Bytes>>>,
+enum Progress {
+    Waiting,
+    /// It was begun before it was asked for. Dropping it ends it.
+    Ahead(SpawnedTask<Result<Vec<Bytes>>>),
+    Taken,
 }
 
 impl Readahead {
-    /// Takes what was fetched for a read, if it was foreseen, and begins the next ones.
-    fn take(&self, location: &Path, ranges: &[Range<u64>]) -> Option<Ahead> {
-        let key = Read::key(location, ranges)?;
-        // The queue is whole at every point where a holder can panic.
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = queue.ahead.remove(&key);
-        if let Some(ahead) = &taken {
-            queue.bytes -= ahead.read.size();
-            if !ranges.iter().all(|range| ahead.read.ranges.contains(range)) {
-                taken = None;
+    fn new(store: Arc<dyn ObjectStore>, reads: Vec<Read>) -> Self {
+        let keys = reads.iter().enumerate();
+        let places = keys.filter_map(|(place, read)| Some((Read::key(&read.location, &read.ranges)?, place))).collect();
+        let state = State { reads: reads.iter().map(|_| Progress::Waiting).collect(), bytes: 0 };
+        Self { store, reads, places, state: Mutex::new(state) }
+    }
+
+    /// Takes what was fetched for a read, if it was foreseen, and begins those that follow it.
+    fn take(&self, location: &Path, ranges: &[Range<u64>]) -> Option<(&Read, SpawnedTask<Result<Vec<Bytes>>>)> {
+        let place = *self.places.get(&Read::key(location, ranges)?)?;
+        let read = &self.reads[place];
+        // The state is whole at every point where a holder can panic.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = match std::mem::replace(&mut state.reads[place], Progress::Taken) {
+            Progress::Ahead(task) => {
+                state.bytes -= read.size();
+                ranges.iter().all(|range| read.ranges.contains(range)).then_some((read, task))
             }
-        } else if let Some(at) =
-            queue.waiting.iter().position(|read| Read::key(&read.location, &read.ranges).as_ref() == Some(&key))
-        {
-            // Asked for before its turn; it need not be fetched a second time.
-            queue.waiting.remove(at);
-        }
-        while queue.ahead.len() < REQUESTS {
-            let Some(next) = queue.waiting.front() else { break };
-            if queue.bytes > 0 && queue.bytes + next.size() > AHEAD {
+            Progress::Waiting | Progress::Taken => None,
+        };
+        for (place, next) in self.reads.iter().enumerate().skip(place + 1).take(REACH) {
+            if !matches!(state.reads[place], Progress::Waiting) {
+                continue;
+            }
+            if state.bytes > 0 && state.bytes + next.size() > AHEAD {
                 break;
             }
-            let Some(read) = queue.waiting.pop_front() else { break };
-            let Some(key) = Read::key(&read.location, &read.ranges) else { continue };
-            queue.bytes += read.size();
-            let (store, asked) = (Arc::clone(&self.store), read.clone());
-            let task = SpawnedTask::spawn(async move { store.get_ranges(&asked.location, &asked.ranges).await });
-            queue.ahead.insert(key, Ahead { read, task });
+            state.bytes += next.size();
+            let (store, next) = (Arc::clone(&self.store), next.clone());
+            let task = SpawnedTask::spawn(async move { store.get_ranges(&next.location, &next.ranges).await });
+            state.reads[place] = Progress::Ahead(task);
         }
         taken
     }
@@ -116,13 +126,15 @@ impl fmt::Display for Readahead {
 #[async_trait]
 impl ObjectStore for Readahead {
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let Some(ahead) = self.take(location, ranges) else { return self.store.get_ranges(location, ranges).await };
-        let fetched = match ahead.task.join().await {
+        let Some((read, task)) = self.take(location, ranges) else {
+            return self.store.get_ranges(location, ranges).await;
+        };
+        let fetched = match task.join().await {
             Ok(fetched) => fetched?,
             // Cut off with the runtime; asking again gives the answer that this deserves.
             Err(_) => return self.store.get_ranges(location, ranges).await,
         };
-        let of = |range: &Range<u64>| ahead.read.ranges.iter().position(|planned| planned == range);
+        let of = |range: &Range<u64>| read.ranges.iter().position(|planned| planned == range);
         Ok(ranges.iter().filter_map(|range| fetched.get(of(range)?).cloned()).collect())
     }
 
@@ -206,11 +218,27 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_is_fetched_ahead_than_allowed() {
-        let (store, reads) = files().await;
-        let queue = Queue { waiting: reads.into(), ..Queue::default() };
-        let ahead = Readahead { store, queue: Mutex::new(queue) };
-        assert!(ahead.take(&Path::from("none"), &one(0..1)).is_none());
-        let queue = ahead.queue.lock().unwrap();
-        assert_eq!((queue.ahead.len(), queue.waiting.len(), queue.bytes), (REQUESTS, 24, 16 * 50));
+        let (store, mut reads) = files().await;
+        let ahead = |readahead: &Readahead| {
+            let state = readahead.state.lock().unwrap();
+            (state.reads.iter().filter(|read| matches!(read, Progress::Ahead(_))).count(), state.bytes)
+        };
+        let all = Readahead::new(Arc::clone(&store), reads.clone());
+        assert!(all.take(&Path::from("none"), &one(0..1)).is_none());
+        assert_eq!(ahead(&all), (0, 0), "what is not foreseen begins nothing");
+        assert!(all.take(&reads[5].location, &reads[5].ranges).is_none(), "the first one is asked for too early");
+        assert_eq!(ahead(&all), (34, 34 * 50));
+        assert!(all.take(&reads[6].location, &reads[6].ranges).is_some());
+        assert_eq!(ahead(&all), (33, 33 * 50));
+        // Another thread of the scan, elsewhere.
+        all.take(&reads[0].location, &reads[0].ranges);
+        assert_eq!(ahead(&all), (37, 37 * 50));
+
+        reads[2].ranges = std::iter::once(0..AHEAD).collect();
+        let large = Readahead::new(store, reads.clone());
+        large.take(&reads[0].location, &reads[0].ranges);
+        assert_eq!(ahead(&large), (1, 50), "a large one waits until it is the next one");
+        large.take(&reads[1].location, &reads[1].ranges);
+        assert_eq!(ahead(&large), (1, AHEAD));
     }
 }

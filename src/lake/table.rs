@@ -1,6 +1,6 @@
 //! `raw`: exactly the given files, as the columns that the job declares.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -69,22 +69,14 @@ impl RawTable {
         Some(file.with_arrow_schema(Arc::clone(&facts.reading_schema)).with_extension(plan))
     }
 
-    /// What a scan of these columns reads, in about the order in which its partitions come to it: the first row groups of
-    /// all, then the second ones.
+    /// What a scan of these columns reads, in the order in which the engine comes to it.
     fn reads(&self, groups: &[FileGroup], projection: Option<&Vec<usize>>) -> Vec<Read> {
         let all: Vec<usize> = (0..self.columns.len()).collect();
         let columns = projection.unwrap_or(&all);
         let facts: HashMap<_, _> = self.files.iter().map(|facts| (&facts.file.meta.location, facts)).collect();
-        let of_group = |group: &FileGroup| {
-            let files = group.files().iter().filter_map(|file| facts.get(&file.object_meta.location));
-            files.flat_map(|facts| self.reads_of(facts, columns)).collect::<VecDeque<_>>()
-        };
-        let mut queues: Vec<VecDeque<Read>> = groups.iter().map(of_group).collect();
-        let mut reads = Vec::new();
-        while queues.iter().any(|queue| !queue.is_empty()) {
-            reads.extend(queues.iter_mut().filter_map(VecDeque::pop_front));
-        }
-        reads
+        let files = groups.iter().flat_map(FileGroup::files);
+        let files = files.filter_map(|file| facts.get(&file.object_meta.location));
+        files.flat_map(|facts| self.reads_of(facts, columns)).collect()
     }
 
     fn reads_of(&self, facts: &FileFacts, columns: &[usize]) -> Vec<Read> {

@@ -33,7 +33,7 @@ use inputs::Inputs;
 const MEMORY_PER_DECODED_BYTE: u64 = 8;
 
 /// Windows that are looked at, or committed, at once: enough to hide a store's latency.
-const CONCURRENT_WINDOWS: usize = 16;
+const CONCURRENT_WINDOWS: usize = 32;
 
 /// Told of what a run does, as it does it.
 pub trait Observer: Sync {
@@ -63,13 +63,14 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
     observer.surveyed(&survey);
     refuse_output_in_source(settings)?;
     let table = Table::create(&settings.stores, &settings.output, &settings.output_store, job.slug()).await?;
-    table.check_size(&size_of_windows(settings, &survey)).await?;
+    let claimed = table.check_size(&size_of_windows(settings, &survey)).await?;
 
     let run = Run {
         job,
         settings,
         observer,
         table,
+        claimed,
         lookback: job.lookback()?,
         fingerprint: job.fingerprint(settings.window, settings.scope, settings.slack, settings.time_column.as_deref()),
         began: (settings.clock)(),
@@ -128,6 +129,8 @@ struct Run<'a> {
     settings: &'a Settings,
     observer: &'a dyn Observer,
     table: Table,
+    /// Whether the table has noted the size of its windows.
+    claimed: bool,
     lookback: Timespan,
     fingerprint: String,
     began: DateTime<Utc>,
@@ -144,7 +147,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     async fn windows(mut self) -> Result<RunReport> {
         let todo = self.what_is_to_do().await?;
-        if !todo.is_empty() {
+        if !todo.is_empty() && !self.claimed {
             self.table.claim(&size_of_windows(self.settings, self.survey)).await?;
         }
 

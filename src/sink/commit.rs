@@ -97,8 +97,8 @@ impl Table {
         Path::from(format!("runs/job={}/table.json", self.slug))
     }
 
-    /// Refuses windows of another size than the table has.
-    pub(crate) async fn check_size(&self, size: &str) -> Result<()> {
+    /// Refuses windows of another size than the table has. Gives whether it has noted one.
+    pub(crate) async fn check_size(&self, size: &str) -> Result<bool> {
         let path = self.table_path();
         match self.read::<TableFile>(&path).await? {
             Some((table, _)) if table.window_size != size => Err(Error::new(
@@ -109,17 +109,15 @@ impl Table {
                 ),
             )
             .with("file", self.root.name(&path))),
-            _ => Ok(()),
+            noted => Ok(noted.is_some()),
         }
     }
 
-    /// Notes the size of the table's windows, before the first of them is written.
+    /// Notes the size of the table's windows, before the first of them is written, in a table that has noted none.
     pub(crate) async fn claim(&self, size: &str) -> Result<()> {
         let path = self.table_path();
         let table = TableFile { version: VERSION, window_size: size.to_owned() };
-        if self.read::<TableFile>(&path).await?.is_none()
-            && let Put::Changed = self.put(&path, json(&table)?, None).await?
-        {
+        if let Put::Changed = self.put(&path, json(&table)?, None).await? {
             // Somebody else noted theirs meanwhile.
             self.check_size(size).await?;
         }
