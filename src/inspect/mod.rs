@@ -21,7 +21,7 @@ pub(crate) use data::{Lag, Nulls};
 pub(crate) use text::inspection_text;
 
 /// Footers fetched at once.
-const CONCURRENT_FOOTERS: usize = 64;
+const CONCURRENT_FOOTERS: usize = 128;
 
 /// What a lake holds, as a job sees it.
 #[derive(Debug, Serialize)]

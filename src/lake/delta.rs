@@ -50,7 +50,8 @@ pub(super) async fn is_table(root: &Root) -> Result<bool> {
             Ok(Some(_)) => {}
             Ok(None) => return Ok(false),
             Err(object_store::Error::NotFound { .. }) if root.provider.is_none() => return Ok(false),
-            Err(e) => return Err(failed(root, &log, Action::List, e)),
+            // The first thing that is asked of a lake: what fails is the lake, not its log.
+            Err(e) => return Err(failed(root, &Path::default(), Action::List, e)),
         }
     }
 }

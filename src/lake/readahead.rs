@@ -27,7 +27,7 @@ use object_store::{
 };
 
 /// Reads that are fetched after the one that was asked for.
-const REACH: usize = 64;
+const REACH: usize = 128;
 
 /// Bytes fetched and not yet taken; one read may be larger.
 const AHEAD: u64 = 32 << 20;

@@ -14,7 +14,7 @@ use crate::store::Root;
 use crate::window::nanos;
 
 /// Footers fetched at once.
-const CONCURRENT_FOOTERS: usize = 64;
+const CONCURRENT_FOOTERS: usize = 128;
 
 /// Files by their position in the survey.
 pub(super) struct Inputs {

@@ -157,7 +157,7 @@ pub(super) fn is_transient(error: &object_store::Error) -> bool {
     Refusal::of(error).is_none() && !of_a_disk
 }
 
-/// The whole chain of an error's causes as one text without secrets, each said once.
+/// The whole chain of an error's causes as one line without secrets, each said once.
 fn said(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -168,7 +168,9 @@ fn said(error: &dyn StdError) -> String {
         }
         cause = error.source();
     }
-    redact(&text).into_owned()
+    // Servers answer in XML, with lines.
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    redact(&line).into_owned()
 }
 
 /// The error of this crate that a store's error carries, if it does.

@@ -45,12 +45,17 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Retry {
-    /// The same for a client of object_store.
+    /// How long an answer is waited for: one that hangs must leave time for another try.
+    fn patience(self) -> Duration {
+        self.limit / 2
+    }
+
+    /// The same for a client of object_store, which gives up earlier: it knows why.
     pub(super) fn client(self) -> RetryConfig {
         RetryConfig {
             backoff: BackoffConfig { init_backoff: FIRST_WAIT, max_backoff: LONGEST_WAIT, base: 2.0 },
             max_retries: self.retries,
-            retry_timeout: self.limit,
+            retry_timeout: self.limit / 4,
         }
     }
 }
@@ -73,8 +78,7 @@ impl Retrying {
         F: Future<Output = Result<T>>,
     {
         let began = Instant::now();
-        // One that hangs must leave time for another one.
-        let patience = self.retry.limit / 4;
+        let patience = self.retry.patience();
         let bounded = || async {
             match tokio::time::timeout(patience, attempt()).await {
                 Ok(result) => result,
@@ -225,7 +229,7 @@ impl Listing {
     async fn next(&mut self) -> Result<Option<ObjectMeta>> {
         loop {
             let stream = self.stream.get_or_insert_with(|| self.inner.list(self.prefix.as_ref()));
-            let entry = match tokio::time::timeout(self.retry.limit / 4, stream.try_next()).await {
+            let entry = match tokio::time::timeout(self.retry.patience(), stream.try_next()).await {
                 Ok(entry) => entry,
                 Err(_) => Err(broken("the listing does not go on".to_owned())),
             };

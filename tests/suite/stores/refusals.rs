@@ -207,6 +207,40 @@ fn a_profile_of_the_aws_command_line_gives_credentials() {
     }
 }
 
+/// The one credential that travels in URLs, which every layer likes to log.
+#[test]
+fn a_shared_access_signature_works_and_is_never_shown() {
+    for backend in Backend::remote() {
+        let Backend::Azure(server) = backend else { continue };
+        let place = Place::new(backend);
+        place.upload(&lake());
+        let (token, signature) = server.shared_access();
+        let run = |token: &str, output: &str| {
+            let mut command = place.command();
+            command.env_remove("AZURE_STORAGE_ACCOUNT_KEY").env("AZURE_STORAGE_SAS_TOKEN", token);
+            command.env("LAKEHUNT_LOG", "trace");
+            let args = ["run", SLUG, "--source", &place.url("lake"), "--output", &place.url(output)];
+            let result = command.args(args).args(RANGE).args(["--store-timeout", "4s"]).output().unwrap();
+            let said = format!("{}{}", stderr(&result), stdout(&result));
+            let encoded = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+            for secret in [&signature, &encoded] {
+                assert!(!said.contains(secret.as_str()), "the signature is shown");
+            }
+            result
+        };
+        let result = run(&token, "out");
+        assert_eq!(code(&result), Some(0), "{}", error_line(&result));
+        assert_eq!(place.hits().len(), 3);
+        for bytes in place.objects("out").values() {
+            assert!(!String::from_utf8_lossy(bytes).contains(&signature));
+        }
+        // One that does not fit, and what the server says of it.
+        let result = run(&token.replace("sp=rwdlac", "sp=rwdla"), "other");
+        assert_eq!(code(&result), Some(5), "{}", error_line(&result));
+        assert!(error_line(&result).contains("access is refused"), "{}", error_line(&result));
+    }
+}
+
 #[test]
 fn secrets_of_servers_are_long_enough_to_be_looked_for() {
     for backend in Backend::remote() {

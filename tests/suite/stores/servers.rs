@@ -185,6 +185,13 @@ impl Server {
         ask(&self.python, Some(self), task, body).unwrap().remove(0)
     }
 
+    /// A shared access signature of Azure: the token as it is given to people, and the part of it that is the secret.
+    pub(crate) fn shared_access(&self) -> (String, String) {
+        let reply = ask(&self.python, Some(self), json!({"do": "shared_access"}), b"").unwrap().remove(0);
+        let text = |name: &str| reply[name].as_str().unwrap().to_owned();
+        (text("token"), text("signature"))
+    }
+
     fn described(&self) -> Value {
         let kind = if self.kind == Kind::S3 { "s3" } else { "azure" };
         let (account, secret) = (&self.account, &self.secret);
