@@ -29,7 +29,7 @@ use crate::secrets::redact;
 pub struct Retry {
     /// Tries after the first one.
     pub retries: usize,
-    /// Time from the first try after which there is no other one.
+    /// Time that a request has with all its tries.
     pub limit: Duration,
 }
 
@@ -45,6 +45,11 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Retry {
+    /// Whether there is time for another try, which may take as long as a client is given.
+    fn has_time(self, began: Instant) -> bool {
+        began.elapsed() < self.limit - self.limit / 4
+    }
+
     /// How long an answer is waited for: one that hangs must leave time for another try.
     fn patience(self) -> Duration {
         self.limit / 2
@@ -92,7 +97,7 @@ impl Retrying {
             .with_jitter();
         bounded
             .retry(waits)
-            .when(|error| is_transient(error) && began.elapsed() < self.retry.limit)
+            .when(|error| is_transient(error) && self.retry.has_time(began))
             .notify(|error, wait| {
                 tracing::info!(%path, what, wait_ms = wait.as_millis(), error = %redact(&error.to_string()), "trying again");
             })
@@ -243,9 +248,8 @@ impl Listing {
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
-                    let again = is_transient(&error)
-                        && self.tries < self.retry.retries
-                        && self.began.elapsed() < self.retry.limit;
+                    let again =
+                        is_transient(&error) && self.tries < self.retry.retries && self.retry.has_time(self.began);
                     if !again {
                         return Err(error);
                     }
