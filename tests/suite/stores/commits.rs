@@ -136,6 +136,71 @@ fn a_copied_table_is_still_done() {
     }
 }
 
+/// Not every store that speaks S3 knows `If-Match`.
+#[test]
+fn a_store_without_conditions_is_looked_at_before_each_put() {
+    for backend in Backend::all() {
+        let place = Arc::new(Place::new(backend));
+        place.upload(&lake());
+        let stores = failing(place.stores(), |_| Fault::Unconditional);
+        let report = place.run(&three_days(), |settings| settings.stores = stores).unwrap();
+        assert_eq!(report.exit_code(), 0, "{}", backend.name());
+        check_whole(&place);
+        let again = place.run(&three_days(), |_| {}).unwrap();
+        assert!(again.windows.iter().all(|w| matches!(w.outcome, Outcome::UpToDate { .. })), "{}", backend.name());
+
+        // Another run's window is seen by the look.
+        let place = Arc::new(Place::new(backend));
+        place.upload(&lake());
+        let (elsewhere, once) = (Arc::clone(&place), AtomicBool::new(false));
+        let stores = failing(place.stores(), move |call| {
+            if call.op == Op::Put && call.path.ends_with("hits.parquet") && !once.swap(true, Ordering::SeqCst) {
+                let strict = three_days().strict();
+                std::thread::scope(|scope| scope.spawn(|| elsewhere.run(&strict, |_| {}).unwrap()).join()).unwrap();
+            }
+            Fault::Unconditional
+        });
+        let report = place.run(&three_days(), |settings| settings.stores = stores).unwrap();
+        assert!(!conflicts(&report).is_empty(), "{}", backend.name());
+        check_whole(&place);
+    }
+}
+
+#[test]
+fn vacuum_removes_what_is_staged_and_old_and_nothing_else() {
+    for backend in Backend::all() {
+        let place = Place::new(backend);
+        place.upload(&lake());
+        place.run(&three_days(), |_| {}).unwrap();
+        let whole = place.objects("out");
+        let staged = [
+            format!("hits/job={SLUG}/window=2024-05-01/.hits.parquet.4711-0.tmp"),
+            format!("runs/job={SLUG}/window=2024-05-01/.run.json.4711-1.tmp"),
+        ];
+        for name in &staged {
+            place.put(&format!("out/{name}"), b"half".to_vec());
+        }
+        let vacuum = |more: &[&str]| {
+            let output = place.lakehunt(&[&["vacuum", &place.url("out"), "--json"], more].concat());
+            assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+            serde_json::from_slice::<Value>(&output.stdout).unwrap()
+        };
+        let young = vacuum(&[]);
+        assert_eq!((&young["kept_young"], young["leftovers"].as_array().unwrap().len()), (&2.into(), 0));
+        let dry = vacuum(&["--older-than", "0s", "--dry-run"]);
+        assert_eq!((&dry["removed"], dry["leftovers"].as_array().unwrap().len()), (&false.into(), 2));
+        assert_eq!(place.objects("out").len(), whole.len() + 2, "a dry run removes nothing");
+        let real = vacuum(&["--older-than", "0s"]);
+        assert_eq!((&real["removed"], &real["bytes"]), (&true.into(), &8.into()));
+        assert!(place.objects("out") == whole, "{}", backend.name());
+
+        place.delete(&format!("out/runs/job={SLUG}/window=2024-05-03/run.json"));
+        let unfinished = vacuum(&[])["without_record"].clone();
+        assert_eq!(unfinished.as_array().unwrap().len(), 1, "{unfinished}");
+        assert!(unfinished[0].as_str().unwrap().contains("window=2024-05-03"), "{unfinished}");
+    }
+}
+
 #[test]
 fn windows_of_two_sizes_at_once_do_not_mix() {
     for backend in Backend::all() {

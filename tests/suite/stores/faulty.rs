@@ -14,7 +14,7 @@ use lakehunt::Stores;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 /// What is asked of a store.
@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     Slow(Duration),
     /// The disk is full.
     Full,
+    /// It puts without a condition, and knows no other way.
+    Unconditional,
 }
 
 pub(crate) type Plan = dyn Fn(&Call) -> Fault + Send + Sync;
@@ -109,7 +111,7 @@ async fn before(fault: Fault) -> Result<()> {
             tokio::time::sleep(time).await;
             Ok(())
         }
-        Fault::None | Fault::Short | Fault::Breaks | Fault::LostAnswer => Ok(()),
+        Fault::None | Fault::Short | Fault::Breaks | Fault::LostAnswer | Fault::Unconditional => Ok(()),
     }
 }
 
@@ -118,6 +120,10 @@ impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let fault = self.fault(Op::Put, location.as_ref());
         before(fault).await?;
+        if fault == Fault::Unconditional && opts.mode != PutMode::Overwrite {
+            let (operation, implementer) = ("a put on a condition".to_owned(), self.to_string());
+            return Err(Error::NotImplemented { operation, implementer });
+        }
         let put = self.store.put_opts(location, payload, opts).await?;
         if matches!(fault, Fault::LostAnswer | Fault::Short | Fault::Breaks) {
             return Err(failed(std::io::ErrorKind::TimedOut));
