@@ -20,7 +20,7 @@ pub enum ErrorKind {
     InvalidJob,
     /// The source, or every partition that was asked for, does not exist.
     SourceMissing,
-    /// The source or the output does not answer.
+    /// The source or the output does not answer, or the output's bucket does not exist.
     Unreachable,
     /// The source or the output refuses access.
     AccessDenied,

@@ -61,9 +61,9 @@ impl LakeTime {
                 TimeUnit::Microsecond => scale(array.as_primitive::<TimestampMicrosecondType>(), 1_000),
                 TimeUnit::Nanosecond => scale(array.as_primitive::<TimestampNanosecondType>(), 1),
             },
-            DataType::Int64 => scale(array.as_primitive::<Int64Type>(), self.epoch_nanos()),
+            DataType::Int64 => scale(array.as_primitive::<Int64Type>(), self.epoch.nanos()),
             DataType::UInt64 => {
-                array.as_primitive::<UInt64Type>().unary_opt(|n| i64::try_from(n).ok()?.checked_mul(self.epoch_nanos()))
+                array.as_primitive::<UInt64Type>().unary_opt(|n| i64::try_from(n).ok()?.checked_mul(self.epoch.nanos()))
             }
             DataType::Null => return Ok(new_null_array(&instant_type(), array.len())),
             _ => self.parse(cast(array, &DataType::Utf8)?.as_string::<i32>()),
@@ -73,15 +73,6 @@ impl LakeTime {
             None => times,
         };
         Ok(Arc::new(times.with_data_type(instant_type())))
-    }
-
-    fn epoch_nanos(&self) -> i64 {
-        match self.epoch {
-            EpochUnit::S => 1_000_000_000,
-            EpochUnit::Ms => 1_000_000,
-            EpochUnit::Us => 1_000,
-            EpochUnit::Ns => 1,
-        }
     }
 
     fn parse(&self, texts: &StringArray) -> TimestampNanosecondArray {

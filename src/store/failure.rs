@@ -70,10 +70,9 @@ pub(crate) fn failed(root: &Root, path: &Path, action: Action, error: object_sto
         ),
         Some(Refusal::Missing) if remote && matches!(action, Action::List | Action::Write) => {
             let what = if root.provider == Some(Provider::Azure) { "container" } else { "bucket" };
-            (
-                ErrorKind::SourceMissing,
-                format!("the {what} does not exist; check its name, the account and the region, or create it"),
-            )
+            // What is only written to is no source.
+            let kind = if action == Action::List { ErrorKind::SourceMissing } else { ErrorKind::Unreachable };
+            (kind, format!("the {what} does not exist; check its name, the account and the region, or create it"))
         }
         Some(Refusal::Missing) => {
             (ErrorKind::SourceChanged, "the file vanished after it was listed; run again".to_owned())

@@ -124,16 +124,14 @@ impl ObjectStore for LocalStore {
             PutMode::Create | PutMode::Update(_) | PutMode::Overwrite => {}
         }
         let root = self.root.clone();
-        tokio::task::spawn_blocking(move || {
-            let replaced = Self::replace(&root, &target, &payload);
-            // Not before the file is in place, even when nobody waits for this any more.
-            drop(lock);
-            replaced
-        })
-        .await
-        .map_err(failed)?
-        .map_err(failed)?;
+        // The lock goes along, so that it is held until the file is in place even when nobody waits for this any more.
+        let (replaced, lock) = tokio::task::spawn_blocking(move || (Self::replace(&root, &target, &payload), lock))
+            .await
+            .map_err(failed)?;
+        replaced.map_err(failed)?;
+        // Still under the lock: after it, this could be the etag of another writer's file.
         let e_tag = self.files.head(location).await?.e_tag;
+        drop(lock);
         Ok(PutResult { e_tag, version: None })
     }
 
@@ -219,6 +217,29 @@ mod tests {
             }
             assert_eq!(won, 1);
             std::fs::remove_file(folder.path().join("run.json")).unwrap();
+        }
+    }
+    /// A run record names its hits by the etag that the put gave; another writer's would vouch for the wrong file.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_put_gives_the_etag_of_what_it_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Path::from("hits.parquet");
+        for _ in 0..20 {
+            let writers: Vec<_> = (1..9_usize)
+                .map(|length| {
+                    let store = LocalStore::new(folder.path()).unwrap();
+                    let path = path.clone();
+                    tokio::spawn(async move {
+                        let put = store.put_opts(&path, PutPayload::from(vec![0; length]), PutMode::Overwrite.into());
+                        (length, put.await.unwrap().e_tag.unwrap())
+                    })
+                })
+                .collect();
+            for writer in writers {
+                let (length, e_tag) = writer.await.unwrap();
+                // Inode, time of change, size.
+                assert_eq!(e_tag.rsplit('-').next(), Some(format!("{length:x}").as_str()), "{e_tag}");
+            }
         }
     }
 }
