@@ -46,30 +46,51 @@ initial_data_set AS (
    AND success.SuccessAppDisplayName <> fail.FailedAppDisplayName
 ),
 
-initial_hits AS (
-  SELECT
-    window_start,
-    UserPrincipalName,
-    SuccessAppDisplayName,
-    FailedAppDisplayName,
-    IPAddress,
-    ResultType,
-    ResultDescription,
-    min(FailedLogonTime)  AS FailedLogonTime,
-    min(SuccessLogonTime) AS SuccessLogonTime,
-    count(*)              AS pair_count
-  FROM initial_data_set
-  WHERE $scope = 'overlap' OR SuccessLogonTime >= window_start   -- strict: both sides inside the window
-  GROUP BY window_start, UserPrincipalName, SuccessAppDisplayName, FailedAppDisplayName, IPAddress, ResultType, ResultDescription
-),
-
--- KQL counts the pairs of a (success app, failure code) over all users, not its distinct apps.
+-- KQL counts the pairs of a (success app, failure code) over all users, not its distinct apps. A rare key brings all of
+-- its pairs along; one over the limit brings its count, and one pair as an example.
 distribution AS (
   SELECT
-    *,
-    sum(pair_count) OVER (PARTITION BY window_start, SuccessAppDisplayName, ResultType) AS distribution_count,
-    row_number()    OVER (PARTITION BY window_start, SuccessAppDisplayName, ResultType) AS nth_of_key
-  FROM initial_hits
+    count(*) AS distribution_count,
+    all_or_one(
+      named_struct(
+        'window_start', window_start,
+        'UserPrincipalName', UserPrincipalName,
+        'SuccessLogonTime', SuccessLogonTime,
+        'IPAddress', IPAddress,
+        'SuccessAppDisplayName', SuccessAppDisplayName,
+        'FailedLogonTime', FailedLogonTime,
+        'FailedAppDisplayName', FailedAppDisplayName,
+        'ResultType', ResultType,
+        'ResultDescription', ResultDescription
+      ),
+      $max_distribution
+    ) AS pairs
+  FROM initial_data_set
+  WHERE $scope = 'overlap' OR SuccessLogonTime >= window_start   -- strict: both sides inside the window
+  GROUP BY window_start, SuccessAppDisplayName, ResultType
+),
+
+kept AS (
+  SELECT distribution_count, unnest(pairs) AS pair FROM distribution
+),
+
+-- KQL's InitialHits, already joined with its Distribution.
+initial_hits AS (
+  SELECT
+    pair['window_start']          AS window_start,
+    pair['UserPrincipalName']     AS UserPrincipalName,
+    pair['SuccessAppDisplayName'] AS SuccessAppDisplayName,
+    pair['FailedAppDisplayName']  AS FailedAppDisplayName,
+    pair['IPAddress']             AS IPAddress,
+    pair['ResultType']            AS ResultType,
+    pair['ResultDescription']     AS ResultDescription,
+    min(pair['FailedLogonTime'])  AS FailedLogonTime,
+    min(pair['SuccessLogonTime']) AS SuccessLogonTime,
+    count(*)                      AS pair_count,
+    distribution_count
+  FROM kept
+  GROUP BY window_start, UserPrincipalName, SuccessAppDisplayName, FailedAppDisplayName, IPAddress, ResultType, ResultDescription,
+    distribution_count
 ),
 
 -- The last join of the KQL is innerunique, which keeps one row of a key. All rows are written; kql_rank = 1 is that one.
@@ -80,9 +101,7 @@ ranked AS (
       PARTITION BY window_start, SuccessAppDisplayName, ResultType
       ORDER BY SuccessLogonTime, FailedLogonTime, UserPrincipalName, IPAddress, FailedAppDisplayName, ResultDescription
     ) AS kql_rank
-  FROM distribution
-  WHERE distribution_count <= $max_distribution
-     OR nth_of_key = 1                        -- a key over the limit: one row, for the run record only
+  FROM initial_hits
 )
 
 SELECT

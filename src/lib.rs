@@ -29,7 +29,7 @@ mod window;
 pub use cli::main as cli;
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{check, explain};
-pub use functions::all as functions;
+pub use functions::{aggregates as aggregate_functions, all as functions};
 pub use generate::{GenerateError, Generated, PlantedHit, TenantSpec, TimeUnit, generate};
 pub use job::{
     ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, Job, OutputSpec, RunSpec, Severity, SourceSpec,

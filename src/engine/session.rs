@@ -61,5 +61,8 @@ pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
     for function in functions::all() {
         context.register_udf(function);
     }
+    for function in functions::aggregates() {
+        context.register_udaf(function);
+    }
     Ok(context)
 }

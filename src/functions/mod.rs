@@ -1,10 +1,13 @@
 //! The functions that hunts have beside DataFusion's own, one file each.
 
+mod all_or_one;
 mod equals_ignore_case;
 mod followed_within;
 
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+use all_or_one::AllOrOne;
+pub(crate) use all_or_one::{Lists, limit_of};
 use equals_ignore_case::EqualsIgnoreCase;
 use followed_within::FollowedWithin;
 pub(crate) use followed_within::interval_nanos;
@@ -14,7 +17,17 @@ pub(crate) fn is_followed_within(function: &ScalarUDF) -> bool {
     function.inner().is::<FollowedWithin>()
 }
 
-/// The functions that hunts have beside DataFusion's own, for registering with a session.
+/// Whether a function is `all_or_one`, whatever its name in the plan.
+pub(crate) fn is_all_or_one(function: &AggregateUDF) -> bool {
+    function.inner().is::<AllOrOne>()
+}
+
+/// The scalar functions that hunts have beside DataFusion's own, for registering with a session.
 pub fn all() -> Vec<ScalarUDF> {
     vec![ScalarUDF::from(FollowedWithin::new()), ScalarUDF::from(EqualsIgnoreCase::new())]
+}
+
+/// The aggregate functions that hunts have beside DataFusion's own, for registering with a session.
+pub fn aggregates() -> Vec<AggregateUDF> {
+    vec![AggregateUDF::from(AllOrOne::new())]
 }
