@@ -132,13 +132,9 @@ impl Lists {
         }
     }
 
-    /// Whether one more value of a group would change anything but its count.
-    pub(crate) fn is_over(&self, group: usize) -> bool {
-        self.groups.get(group).is_some_and(|group| group.over)
-    }
-
     /// Gives a value that will stand at `place` to a group; whether it is kept.
     fn push(&mut self, group: usize, place: Place) -> bool {
+        self.grow(group + 1);
         let group = &mut self.groups[group];
         if group.over {
             return false;

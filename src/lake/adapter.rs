@@ -11,7 +11,7 @@ use datafusion::physical_expr::expressions::{Column, lit};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
 
-use super::columns::{Columns, Conversion};
+use super::columns::{Columns, Conversion, TextForm};
 use super::convert::{LakeString, LakeTime, Notices};
 use super::footer::sight;
 use crate::job::ColumnType;
@@ -20,12 +20,13 @@ use crate::job::ColumnType;
 #[derive(Debug)]
 pub(super) struct LakeAdapterFactory {
     columns: Arc<Columns>,
+    form: TextForm,
     notices: Arc<Notices>,
 }
 
 impl LakeAdapterFactory {
-    pub(super) fn new(columns: Arc<Columns>, notices: Arc<Notices>) -> Self {
-        Self { columns, notices }
+    pub(super) fn new(columns: Arc<Columns>, form: TextForm, notices: Arc<Notices>) -> Self {
+        Self { columns, form, notices }
     }
 }
 
@@ -44,13 +45,13 @@ impl LakeAdapterFactory {
     fn replacement(&self, column: usize, physical: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
         let external = |e| DataFusionError::External(Box::new(e));
         let Some(index) = self.columns.find(column, physical).map_err(external)? else {
-            let data_type = self.columns.schema().field(column).data_type();
-            return Ok(lit(ScalarValue::try_from(data_type)?));
+            let schema = self.columns.schema_in(self.form);
+            return Ok(lit(ScalarValue::try_from(schema.field(column).data_type())?));
         };
         let field = physical.field(index);
         let stored: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
         let sight = if column == self.columns.time() { sight(physical) } else { None };
-        let function = match self.columns.conversion(column, field.data_type()).map_err(external)? {
+        let function = match self.columns.conversion(column, field.data_type(), self.form).map_err(external)? {
             Conversion::None if sight.is_none() => return Ok(stored),
             Conversion::None | Conversion::Function => {
                 let spec = self.columns.spec(column);
@@ -58,7 +59,7 @@ impl LakeAdapterFactory {
                     ColumnType::Datetime => {
                         ScalarUDF::from(LakeTime::new(spec.epoch, Arc::clone(&self.notices)).within(sight))
                     }
-                    ColumnType::String => ScalarUDF::from(LakeString::new()),
+                    ColumnType::String => ScalarUDF::from(LakeString::new(self.form)),
                 }
             }
         };

@@ -14,6 +14,25 @@ use crate::job::{ColumnSpec, ColumnType, EpochUnit, SourceSpec};
 /// one again in every batch that shares it: sorts of a few million rows then exhaust a memory limit that they are far from.
 pub(crate) const TEXT: DataType = DataType::Utf8;
 
+/// How text comes out of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum TextForm {
+    /// As `TEXT`, which is what `raw` has in the eyes of SQL.
+    Plain,
+    /// As dictionaries of `TEXT`, for operators that look at each value once instead of at each row.
+    Dictionary,
+}
+
+impl TextForm {
+    /// The type of a text column.
+    pub(crate) fn data_type(self) -> DataType {
+        match self {
+            Self::Plain => TEXT,
+            Self::Dictionary => DataType::Dictionary(Box::new(DataType::Int32), Box::new(TEXT)),
+        }
+    }
+}
+
 /// How the engine holds time: nanoseconds hold every unit that a lake may have, exactly.
 pub(crate) fn instant_type() -> DataType {
     DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()))
@@ -39,7 +58,8 @@ pub(crate) enum Conversion {
 impl Columns {
     pub(crate) fn new(source: &SourceSpec) -> Self {
         let specs: Vec<_> = source.columns.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
-        let fields: Vec<_> = specs.iter().map(|(name, spec)| Field::new(name, engine_type(spec.kind), true)).collect();
+        let fields: Vec<_> =
+            specs.iter().map(|(name, spec)| Field::new(name, engine_type(spec.kind, TextForm::Plain), true)).collect();
         let time = specs.iter().position(|(name, _)| *name == source.time).unwrap_or_default();
         Self { specs, schema: Arc::new(Schema::new(fields)), time }
     }
@@ -53,6 +73,17 @@ impl Columns {
     /// The schema of `raw`.
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// The schema of `raw` with its text in a form.
+    pub(crate) fn schema_in(&self, form: TextForm) -> SchemaRef {
+        match form {
+            TextForm::Plain => Arc::clone(&self.schema),
+            TextForm::Dictionary => {
+                let field = |(name, spec): &(String, ColumnSpec)| Field::new(name, engine_type(spec.kind, form), true);
+                Arc::new(Schema::new(self.specs.iter().map(field).collect::<Vec<_>>()))
+            }
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -104,11 +135,11 @@ impl Columns {
         Ok(None)
     }
 
-    /// What it takes to read a column of type `physical` as the job's column.
+    /// What it takes to read a column of type `physical` as the job's column, text in a form.
     ///
     /// # Errors
     /// When no value of that type can be one of the job's type.
-    pub(crate) fn conversion(&self, column: usize, physical: &DataType) -> Result<Conversion> {
+    pub(crate) fn conversion(&self, column: usize, physical: &DataType, form: TextForm) -> Result<Conversion> {
         let spec = self.spec(column);
         let possible = match spec.kind {
             ColumnType::String => is_text(physical) || is_number(physical) || *physical == DataType::Null,
@@ -124,7 +155,7 @@ impl Columns {
             )
             .with("column", self.name(column)));
         }
-        Ok(if *physical == engine_type(spec.kind) { Conversion::None } else { Conversion::Function })
+        Ok(if *physical == engine_type(spec.kind, form) { Conversion::None } else { Conversion::Function })
     }
 
     /// The schema to ask the Parquet reader for: text columns of the job in the engine's own form, whatever form the
@@ -210,10 +241,10 @@ impl std::fmt::Display for Resolution {
     }
 }
 
-fn engine_type(kind: ColumnType) -> DataType {
+fn engine_type(kind: ColumnType, form: TextForm) -> DataType {
     match kind {
         ColumnType::Datetime => instant_type(),
-        ColumnType::String => TEXT,
+        ColumnType::String => form.data_type(),
     }
 }
 
@@ -223,6 +254,15 @@ fn is_text(data_type: &DataType) -> bool {
         // Older writers leave out the note that a byte array is text.
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
         DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}
+
+/// Whether the file says itself that a column is text.
+pub(super) fn is_noted_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_noted_text(value),
         _ => false,
     }
 }

@@ -17,7 +17,7 @@ use datafusion::arrow::datatypes::{
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
-use super::columns::{TEXT, instant_type};
+use super::columns::{TEXT, TextForm, instant_type};
 use crate::job::EpochUnit;
 
 /// What a scan met that the run should tell of.
@@ -140,12 +140,13 @@ impl ScalarUDFImpl for LakeTime {
 /// is `50126`), decimals without trailing zeros of their fraction.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct LakeString {
+    form: TextForm,
     signature: Signature,
 }
 
 impl LakeString {
-    pub(super) fn new() -> Self {
-        Self { signature: Signature::any(1, Volatility::Immutable) }
+    pub(super) fn new(form: TextForm) -> Self {
+        Self { form, signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 
@@ -159,12 +160,16 @@ impl ScalarUDFImpl for LakeString {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(TEXT)
+        Ok(self.form.data_type())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        Ok(ColumnarValue::Array(to_text(&arrays[0])?))
+        let text = to_text(&arrays[0])?;
+        Ok(ColumnarValue::Array(match self.form {
+            TextForm::Plain => text,
+            TextForm::Dictionary => cast(&text, &self.form.data_type())?,
+        }))
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::parquet::basic::Type as PhysicalType;
 use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
 use datafusion::parquet::file::statistics::Statistics;
 
-use super::columns::{Columns, Resolution};
+use super::columns::{Columns, Resolution, TEXT, TextForm, is_noted_text};
 use super::listing::LakeFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Root, find_cause};
@@ -89,7 +89,7 @@ impl FileFacts {
             let index = columns.find(column, &schema)?;
             if let Some(index) = index {
                 columns
-                    .conversion(column, reading_schema.field(index).data_type())
+                    .conversion(column, reading_schema.field(index).data_type(), TextForm::Plain)
                     .map_err(|e| e.with("stored as", schema.field(index).name()))?;
             }
             found.push(index);
@@ -126,6 +126,26 @@ impl FileFacts {
             self.reading_schema = Arc::new(self.reading_schema.as_ref().clone().with_metadata(metadata));
         }
         self
+    }
+
+    /// What to ask the Parquet reader for when text is wanted in a form: a dictionary from where the file has one. A
+    /// column chunk without a dictionary page would be given one by the reader for each batch, which costs more than
+    /// it saves before the values are converted; and bytes that are not noted to be text are looked at as text first.
+    pub(crate) fn reading_schema_in(&self, form: TextForm) -> SchemaRef {
+        if form == TextForm::Plain {
+            return Arc::clone(&self.reading_schema);
+        }
+        let mut fields = self.reading_schema.fields().to_vec();
+        for root in self.found.iter().flatten() {
+            let encoded = self.leaves_of(*root).all(|leaf| {
+                self.metadata.row_groups().iter().all(|group| group.column(leaf).dictionary_page_offset().is_some())
+            });
+            let noted = is_noted_text(self.schema.field(*root).data_type());
+            if fields[*root].data_type() == &TEXT && encoded && noted {
+                fields[*root] = Arc::new(fields[*root].as_ref().clone().with_data_type(form.data_type()));
+            }
+        }
+        Arc::new(Schema::new_with_metadata(fields, self.reading_schema.metadata().clone()))
     }
 
     /// The leaf columns that make up a column of the file's schema.

@@ -9,6 +9,7 @@ mod footer;
 mod layout;
 mod listing;
 mod readahead;
+mod scan;
 mod table;
 
 pub use columns::Resolution;
@@ -19,4 +20,5 @@ pub(crate) use footer::FileFacts;
 pub(crate) use layout::WELL_KNOWN;
 pub use layout::{Layout, Partition};
 pub(crate) use listing::{LakeFile, Listing, list, list_some};
+pub(crate) use scan::LakeScanExec;
 pub(crate) use table::RawTable;

@@ -1,6 +1,7 @@
 //! `raw`: exactly the given files, as the columns that the job declares.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,35 +10,38 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetAccessPlan};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
-use datafusion::datasource::source::DataSourceExec;
-use datafusion::execution::cache::cache_manager::CachedFileMetadataEntry;
-use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::FileGroup;
+use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::adapter::LakeAdapterFactory;
-use super::columns::Columns;
+use super::columns::{Columns, TextForm};
 use super::convert::Notices;
-use super::footer::FileFacts;
-use super::readahead::{self, Read};
+use super::footer::{FileFacts, RowGroupFacts};
+use super::readahead::Read;
+use super::scan::{LakeScanExec, Reading};
 use crate::store::Root;
 
-/// Where the source's store stands in the engine's registry. A session reads one source, and files are named relative
-/// to its root, so the name says nothing about where that is; two containers of one account cannot be confused.
-const SOURCE_URL: &str = "lake://source/";
+/// Rows of one part that are worth a task of their own: smaller row groups are read together.
+const ROWS_OF_A_PART: u64 = 1 << 17;
 
 /// The rows of some files, of which some row groups are known to hold nothing of interest.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RawTable {
     root: Root,
     columns: Arc<Columns>,
-    files: Vec<Arc<FileFacts>>,
+    files: Arc<Vec<Arc<FileFacts>>>,
     /// Half-open, in nanoseconds: row groups without a time in it are not read.
     range: (i64, i64),
     notices: Arc<Notices>,
+}
+
+/// Row groups that are read one after the other, and what their footers tell of the times in them.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) files: FileGroup,
+    /// The earliest and the latest time, in nanoseconds, both inclusive; `None` when a footer does not tell.
+    pub(super) times: Option<(i64, i64)>,
 }
 
 impl RawTable {
@@ -49,47 +53,116 @@ impl RawTable {
         range: (i64, i64),
         notices: Arc<Notices>,
     ) -> Self {
-        Self { root, columns, files, range, notices }
+        Self { root, columns, files: Arc::new(files), range, notices }
     }
 
     /// A table of this shape without rows, for checking a job against.
     pub(crate) fn empty(columns: Arc<Columns>) -> Self {
-        Self { root: Root::nowhere(), columns, files: Vec::new(), range: (0, 0), notices: Arc::default() }
+        Self { root: Root::nowhere(), columns, files: Arc::default(), range: (0, 0), notices: Arc::default() }
     }
 
-    fn partitioned_file(&self, facts: &FileFacts) -> Option<PartitionedFile> {
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    pub(super) fn columns(&self) -> &Arc<Columns> {
+        &self.columns
+    }
+
+    pub(super) fn files(&self) -> &[Arc<FileFacts>] {
+        &self.files
+    }
+
+    pub(super) fn notices(&self) -> &Arc<Notices> {
+        &self.notices
+    }
+
+    /// Whether both show the same rows.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.files, &other.files) && self.range == other.range
+    }
+
+    fn wanted<'a>(&self, facts: &'a FileFacts) -> impl Iterator<Item = (usize, &'a RowGroupFacts)> {
+        let (from, to) = self.range;
+        facts.row_groups.iter().enumerate().filter(move |(_, group)| group.rows > 0 && group.may_hold(from, to))
+    }
+
+    /// A file, of which some row groups are read.
+    fn file(facts: &FileFacts, form: TextForm, groups: impl Iterator<Item = usize>) -> Option<PartitionedFile> {
         let mut plan = ParquetAccessPlan::new_none(facts.row_groups.len());
-        for (index, group) in facts.row_groups.iter().enumerate() {
-            if group.rows > 0 && group.may_hold(self.range.0, self.range.1) {
-                plan.scan(index);
-            }
-        }
+        groups.for_each(|group| plan.scan(group));
         plan.row_group_index_iter().next()?;
         let file = PartitionedFile::new_from_meta(facts.file.meta.clone());
-        Some(file.with_arrow_schema(Arc::clone(&facts.reading_schema)).with_extension(plan))
+        Some(file.with_arrow_schema(facts.reading_schema_in(form)).with_extension(plan))
+    }
+
+    /// All files in their order, dealt out to some tasks. Neighbours in time stay together, so that each task reads a
+    /// stretch of the range.
+    pub(super) fn shares(&self, form: TextForm, tasks: usize) -> Vec<FileGroup> {
+        let files = self.files.iter().filter_map(|facts| Self::file(facts, form, self.wanted(facts).map(|(g, _)| g)));
+        FileGroup::new(files.collect()).split_files(tasks.max(1))
+    }
+
+    /// All row groups in the order of their earliest times, small ones together.
+    pub(super) fn parts(&self, form: TextForm) -> Vec<Part> {
+        let mut groups: Vec<(usize, usize, &RowGroupFacts)> = self
+            .files
+            .iter()
+            .enumerate()
+            .flat_map(|(file, facts)| self.wanted(facts).map(move |(group, facts)| (file, group, facts)))
+            .collect();
+        groups.sort_by_key(|(file, group, facts)| (facts.times, *file, *group));
+        let mut parts = Vec::new();
+        let mut rows = 0;
+        let mut begin = 0;
+        for end in 1..=groups.len() {
+            rows += groups[end - 1].2.rows;
+            if rows >= ROWS_OF_A_PART || end == groups.len() {
+                parts.push(self.part(form, &groups[begin..end]));
+                (begin, rows) = (end, 0);
+            }
+        }
+        parts
+    }
+
+    fn part(&self, form: TextForm, groups: &[(usize, usize, &RowGroupFacts)]) -> Part {
+        let mut files: Vec<usize> = groups.iter().map(|(file, ..)| *file).collect();
+        files.dedup();
+        let mut seen = Vec::new();
+        files.retain(|file| {
+            !seen.contains(file) && {
+                seen.push(*file);
+                true
+            }
+        });
+        let of = |file: usize| groups.iter().filter(move |group| group.0 == file).map(|group| group.1);
+        let files = files.into_iter().filter_map(|file| Self::file(&self.files[file], form, of(file)));
+        let times = groups.iter().map(|(.., facts)| facts.times);
+        let times = times.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)))).flatten();
+        Part { files: FileGroup::new(files.collect()), times }
     }
 
     /// What a scan of these columns reads, in the order in which the engine comes to it.
-    fn reads(&self, groups: &[FileGroup], projection: Option<&Vec<usize>>) -> Vec<Read> {
-        let all: Vec<usize> = (0..self.columns.len()).collect();
-        let columns = projection.unwrap_or(&all);
+    pub(super) fn reads(&self, groups: &[FileGroup], columns: &[usize]) -> Vec<Read> {
         let facts: HashMap<_, _> = self.files.iter().map(|facts| (&facts.file.meta.location, facts)).collect();
         let files = groups.iter().flat_map(FileGroup::files);
-        let files = files.filter_map(|file| facts.get(&file.object_meta.location));
-        files.flat_map(|facts| self.reads_of(facts, columns)).collect()
+        let files = files.filter_map(|file| {
+            let plan = file.extensions.get::<ParquetAccessPlan>()?;
+            Some((facts.get(&file.object_meta.location)?, plan))
+        });
+        files.flat_map(|(facts, plan)| Self::reads_of(facts, plan.row_group_indexes(), columns)).collect()
     }
 
-    fn reads_of(&self, facts: &FileFacts, columns: &[usize]) -> Vec<Read> {
+    fn reads_of(facts: &FileFacts, groups: Vec<usize>, columns: &[usize]) -> Vec<Read> {
         let mut leaves: Vec<usize> =
             columns.iter().filter_map(|column| facts.found[*column]).flat_map(|root| facts.leaves_of(root)).collect();
         leaves.sort_unstable();
         leaves.dedup();
-        let groups = facts.metadata.row_groups().iter().zip(&facts.row_groups);
         groups
-            .filter(|(_, group)| group.rows > 0 && group.may_hold(self.range.0, self.range.1))
-            .map(|(metadata, _)| {
-                let range = |leaf: &usize| {
-                    let (start, length) = metadata.column(*leaf).byte_range();
+            .into_iter()
+            .map(|group| {
+                let range = |leaf: &usize| -> Range<u64> {
+                    let (start, length) = facts.metadata.row_group(group).column(*leaf).byte_range();
                     start..start + length
                 };
                 Read { location: facts.file.meta.location.clone(), ranges: leaves.iter().map(range).collect() }
@@ -116,38 +189,9 @@ impl TableProvider for RawTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let url = ObjectStoreUrl::parse(SOURCE_URL)?;
-        let runtime = state.runtime_env();
-        runtime.register_object_store(url.as_ref(), Arc::clone(&self.root.store));
-
-        // Neighbours in time stay together, so that each partition reads a stretch of the range.
-        let files: Vec<_> = self.files.iter().filter_map(|facts| self.partitioned_file(facts)).collect();
-        let groups = FileGroup::new(files).split_files(state.config().target_partitions().max(1));
-
-        // The footers are known; the scan need not fetch them again.
-        let cache = runtime.cache_manager.get_file_metadata_cache();
-        for facts in &self.files {
-            let metadata = Arc::new(CachedParquetMetaData::new(Arc::clone(&facts.metadata)));
-            let entry = CachedFileMetadataEntry::new(facts.file.meta.clone(), metadata);
-            cache.put(&facts.file.meta.location, entry);
-        }
-        let store = match self.root.near {
-            true => Arc::clone(&self.root.store),
-            false => readahead::ahead_of(Arc::clone(&self.root.store), self.reads(&groups, projection)),
-        };
-        let readers = CachedParquetFileReaderFactory::new(store, cache);
-        let source = ParquetSource::new(Arc::clone(self.columns.schema()))
-            .with_table_parquet_options(state.table_options().parquet.clone())
-            .with_parquet_file_reader_factory(Arc::new(readers))
-            // Row groups were chosen above; the index of pages is one more request a file.
-            .with_enable_page_index(false);
-        let adapter = LakeAdapterFactory::new(Arc::clone(&self.columns), Arc::clone(&self.notices));
-        let config = FileScanConfigBuilder::new(url, Arc::new(source))
-            .with_file_groups(groups)
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .with_expr_adapter(Some(Arc::new(adapter)))
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+        let columns = projection.cloned().unwrap_or_else(|| (0..self.columns.len()).collect());
+        let reading = Reading::new(self, state)?;
+        let tasks = state.config().target_partitions();
+        Ok(Arc::new(LakeScanExec::shared(self.clone(), reading, columns, limit, tasks)?))
     }
 }

@@ -30,12 +30,12 @@ use super::stream::{Joining, ProbeMetrics};
 
 /// What joins two inputs, whichever they are.
 #[derive(Debug, Clone)]
-pub(super) struct Join {
+pub(crate) struct Join {
     /// Keys of the left and of the right side. Nulls equal nothing.
-    pub(super) on: Vec<(PhysicalExprRef, PhysicalExprRef)>,
-    pub(super) sequence: Sequence,
+    pub(crate) on: Vec<(PhysicalExprRef, PhysicalExprRef)>,
+    pub(crate) sequence: Sequence,
     /// What pairs have to pass besides.
-    pub(super) filter: Option<JoinFilter>,
+    pub(crate) filter: Option<JoinFilter>,
     /// How the inputs are partitioned: both by the keys, or left in one partition.
     pub(super) mode: PartitionMode,
     /// The side that is held in memory; left unless both are partitioned.
@@ -51,7 +51,7 @@ pub(super) struct Join {
 /// One side is collected, grouped by key and ordered by time; the other streams through and each of its rows looks up
 /// the rows in its reach. Rows come out in the order of the side that streams.
 #[derive(Debug)]
-pub(super) struct IntervalJoinExec {
+pub(crate) struct IntervalJoinExec {
     left: Arc<dyn ExecutionPlan>,
     right: Arc<dyn ExecutionPlan>,
     join: Join,
@@ -79,6 +79,20 @@ impl IntervalJoinExec {
         let properties = Arc::new(properties(&left, &right, &join, Arc::new(schema))?);
         let (shared, metrics) = (Once::default(), ExecutionPlanMetricsSet::new());
         Ok(Self { left, right, join, columns, shared, metrics, properties })
+    }
+
+    /// The left and the right input.
+    pub(crate) fn inputs(&self) -> [&Arc<dyn ExecutionPlan>; 2] {
+        [&self.left, &self.right]
+    }
+
+    pub(crate) fn join(&self) -> &Join {
+        &self.join
+    }
+
+    /// Where its columns come from.
+    pub(crate) fn output_columns(&self) -> &[ColumnIndex] {
+        &self.columns
     }
 
     fn input(&self, side: JoinSide) -> &Arc<dyn ExecutionPlan> {

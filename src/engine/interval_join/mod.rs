@@ -24,4 +24,5 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(super) use rule::IntervalJoinRule;
+pub(super) use exec::IntervalJoinExec;
+pub(super) use rule::{IntervalJoinRule, narrow};

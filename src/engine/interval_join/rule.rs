@@ -17,6 +17,7 @@ use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
 use super::exec::{IntervalJoinExec, Join};
 use super::sequence::Sequence;
+use crate::engine::self_join::SelfJoinRule;
 use crate::functions;
 
 /// Replaces an inner hash join that asks for `followed_within` between its sides by an interval join.
@@ -33,6 +34,8 @@ impl IntervalJoinRule {
         let mut rules = PhysicalOptimizer::new().rules;
         let place = rules.iter().position(|rule| rule.name() == "EnsureCooperative").unwrap_or(rules.len());
         rules.insert(place, Arc::new(Self));
+        // It replaces what this one has put in place.
+        rules.insert(place + 1, Arc::new(SelfJoinRule));
         rules
     }
 }
@@ -125,7 +128,7 @@ fn sequence(condition: &dyn PhysicalExpr, filter: &JoinFilter) -> Option<Sequenc
 }
 
 /// A filter of `condition`, which is over the columns of `filter`, that takes no more columns than it needs.
-fn narrow(condition: Arc<dyn PhysicalExpr>, filter: &JoinFilter) -> Result<JoinFilter> {
+pub(crate) fn narrow(condition: Arc<dyn PhysicalExpr>, filter: &JoinFilter) -> Result<JoinFilter> {
     let mut kept: Vec<usize> = collect_columns(&condition).iter().map(Column::index).collect();
     kept.sort_unstable();
     kept.dedup();

@@ -10,7 +10,7 @@ use crate::timespan::Timespan;
 
 /// `followed_within(first, then, span)` between a column of one side and a column of the other.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sequence {
+pub(crate) struct Sequence {
     first: ColumnIndex,
     then: ColumnIndex,
     /// In nanoseconds. It can be longer than 64 bits hold.
@@ -25,6 +25,11 @@ impl Sequence {
         apart.then_some(Self { first, then, span })
     }
 
+    /// In nanoseconds.
+    pub(crate) fn span(&self) -> i128 {
+        self.span
+    }
+
     /// The side of the later event.
     pub(super) fn later_side(&self) -> JoinSide {
         self.then.side
@@ -36,7 +41,7 @@ impl Sequence {
     }
 
     /// The column of the first and of the later event, each in its own side.
-    pub(super) fn columns(&self) -> [&ColumnIndex; 2] {
+    pub(crate) fn columns(&self) -> [&ColumnIndex; 2] {
         [&self.first, &self.then]
     }
 

@@ -1,0 +1,301 @@
+//! Pairs counted by group as they are found, instead of given as rows: the first phase of an aggregation above the join.
+//!
+//! A common group has millions of pairs, and all that is asked of most of them is that they were there.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::array::{
+    Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, TimestampNanosecondArray, UInt32Array,
+};
+use datafusion::arrow::compute::{cast, concat, take};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type, SchemaRef};
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::PhysicalExprRef;
+use hashbrown::HashTable;
+
+use super::codes::Codes;
+use super::gather::{Pairs, Place, SideColumns};
+use super::index::{Index, Match};
+use super::pairs::{Apart, codes, passing};
+use super::rows::Rows;
+use super::spec::{Side, Spec, alone};
+use crate::functions::Lists;
+
+/// Pairs that are turned into values at once.
+const BATCH: usize = 8192;
+
+/// What a side's rows are grouped by.
+#[derive(Debug, Clone)]
+pub(super) enum Grouping {
+    /// A text, by position in the spec.
+    Text(usize),
+    /// A time that follows from the row's, over a batch of the time alone.
+    Time(PhysicalExprRef),
+}
+
+/// What is asked of a group.
+#[derive(Debug, Clone)]
+pub(super) enum Aggregate {
+    /// How many pairs it has.
+    Count,
+    /// All of its values, or one; over the join's output.
+    AllOrOne { value: PhysicalExprRef, item: FieldRef, limit: usize },
+}
+
+/// An aggregation of the pairs.
+#[derive(Debug, Clone)]
+pub(super) struct CountSpec {
+    /// By side: first, then.
+    pub(super) groupings: [Vec<Grouping>; 2],
+    /// The group's columns over the join's output.
+    pub(super) groups: Vec<PhysicalExprRef>,
+    pub(super) aggregates: Vec<Aggregate>,
+    /// The states of a first phase: the group's columns, then each aggregate's.
+    pub(super) schema: SchemaRef,
+    /// Of the groups' columns, for people.
+    pub(super) names: Vec<String>,
+}
+
+/// The later events of a slice as the counter sees them.
+pub(super) struct Events<'a> {
+    index: &'a Index<'a>,
+    apart: Apart<'a>,
+    groups: Vec<u32>,
+}
+
+/// The groups that one task has found.
+pub(super) struct Counter {
+    spec: Arc<Spec>,
+    count: Arc<CountSpec>,
+    codes: Arc<Codes>,
+    /// Group by the codes of both sides.
+    table: HashTable<((u32, u32), u32)>,
+    counts: Vec<i64>,
+    lists: Vec<Lists>,
+    /// By column of the group, values in the order of the groups.
+    values: Vec<Vec<ArrayRef>>,
+    valued: usize,
+    /// Pairs that lists may keep, and the groups that they belong to.
+    pending: Pairs,
+    pending_groups: Vec<u32>,
+    /// Pairs of a group beyond it change nothing but its count.
+    enough: i64,
+    memory: MemoryReservation,
+}
+
+impl Counter {
+    pub(super) fn new(spec: Arc<Spec>, count: Arc<CountSpec>, codes: Arc<Codes>, memory: MemoryReservation) -> Self {
+        let lists = count.aggregates.iter().filter_map(|aggregate| match aggregate {
+            Aggregate::Count => None,
+            Aggregate::AllOrOne { item, limit, .. } => Some((Lists::new(Arc::clone(item), *limit), *limit)),
+        });
+        let (lists, limits): (Vec<_>, Vec<_>) = lists.unzip();
+        // One more than the limit tells a list that its group is over.
+        let enough = limits.into_iter().max().unwrap_or_default().saturating_add(1);
+        Self {
+            values: vec![Vec::new(); count.groups.len()],
+            table: HashTable::new(),
+            counts: Vec::new(),
+            lists,
+            valued: 0,
+            pending: Pairs::default(),
+            pending_groups: Vec::new(),
+            enough: i64::try_from(enough).unwrap_or(i64::MAX),
+            spec,
+            count,
+            codes,
+            memory,
+        }
+    }
+
+    pub(super) fn events<'a>(&self, spec: &'a Spec, index: &'a Index<'a>) -> Result<Events<'a>> {
+        let apart = Apart::new(spec, index)?;
+        let groups = self.groups(index.rows(), Side::Then, index.places())?;
+        Ok(Events { index, apart, groups })
+    }
+
+    /// The codes of the groups of some rows of a side.
+    fn groups(&self, rows: &[Arc<Rows>], side: Side, places: &[Place]) -> Result<Vec<u32>> {
+        let mut groups: Option<Vec<u32>> = None;
+        for grouping in &self.count.groupings[usize::from(side == Side::Then)] {
+            let codes = match grouping {
+                Grouping::Text(text) => codes(&self.spec, rows, *text, places.iter().copied())?,
+                Grouping::Time(expression) => {
+                    let times = places.iter().map(|place| rows[place.batch as usize].times[place.row as usize]);
+                    self.codes.of_numbers(self.times(expression, times.collect())?.iter())?
+                }
+            };
+            groups = Some(match groups {
+                None => codes,
+                Some(groups) => self.codes.of_pairs(&groups, &codes)?,
+            });
+        }
+        Ok(groups.unwrap_or_else(|| vec![0; places.len()]))
+    }
+
+    fn times(&self, expression: &PhysicalExprRef, times: Vec<i64>) -> Result<Int64Array> {
+        let schema = alone(&self.spec.schema, self.spec.time);
+        let times = TimestampNanosecondArray::from(times).with_data_type(schema.field(0).data_type().clone());
+        let batch = RecordBatch::try_new(schema, vec![Arc::new(times)])?;
+        let times = expression.evaluate(&batch)?.into_array(batch.num_rows())?;
+        Ok(cast(&times, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+    }
+
+    /// Counts the pairs of some matches. Ends early, with the number of matches done, when there was much to do.
+    pub(super) fn add(&mut self, events: &Events<'_>, matches: &[Match], much: usize) -> Result<(usize, u64)> {
+        let places: Vec<Place> = matches.iter().map(|found| found.first).collect();
+        let groups = self.groups(events.index.rows(), Side::First, &places)?;
+        let firsts = events.apart.firsts(events.index, matches)?;
+        let (mut work, mut pairs) = (0, 0);
+        for (number, found) in matches.iter().enumerate() {
+            if self.spec.filter.is_some() {
+                pairs += self.add_filtered(events, matches, number, groups[number], &firsts)?;
+            } else {
+                // Neighbours are often of one group.
+                let mut last: Option<(u32, u32)> = None;
+                for event in found.begin as usize..found.end as usize {
+                    if !events.apart.differ(&firsts, number, event) {
+                        continue;
+                    }
+                    pairs += 1;
+                    let then = events.groups[event];
+                    let group = match last {
+                        Some((same, group)) if same == then => group,
+                        _ => self.group(groups[number], then),
+                    };
+                    last = Some((then, group));
+                    self.count(group, found.first, events.index.places()[event]);
+                }
+            }
+            if self.pending.len() >= BATCH {
+                self.flush(events.index.rows())?;
+            }
+            work += (found.end - found.begin) as usize;
+            if work >= much {
+                return Ok((number + 1, pairs));
+            }
+        }
+        Ok((matches.len(), pairs))
+    }
+
+    /// Counts the pairs of a match that pass the filter.
+    fn add_filtered(
+        &mut self,
+        events: &Events<'_>,
+        matches: &[Match],
+        number: usize,
+        group: u32,
+        firsts: &super::pairs::Firsts,
+    ) -> Result<u64> {
+        let found = matches[number];
+        let mut counted = 0;
+        let all: Vec<usize> = (found.begin as usize..found.end as usize)
+            .filter(|event| events.apart.differ(firsts, number, *event))
+            .collect();
+        for some in all.chunks(BATCH) {
+            let mut pairs = Pairs::default();
+            some.iter().for_each(|event| pairs.push(found.first, events.index.places()[*event]));
+            let passes = passing(&self.spec, &SideColumns::new(&self.spec, events.index.rows(), &pairs)?)?;
+            for (at, event) in some.iter().enumerate() {
+                if passes.as_ref().is_none_or(|passes| passes.is_valid(at) && passes.value(at)) {
+                    let group = self.group(group, events.groups[*event]);
+                    self.count(group, found.first, events.index.places()[*event]);
+                    counted += 1;
+                }
+            }
+        }
+        Ok(counted)
+    }
+
+    /// The number of a group, new if need be.
+    fn group(&mut self, first: u32, then: u32) -> u32 {
+        let hash = |(first, then): (u32, u32)| {
+            (u64::from(first) << 32 | u64::from(then)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(26)
+        };
+        let key = (first, then);
+        if let Some((_, group)) = self.table.find(hash(key), |(other, _)| *other == key) {
+            return *group;
+        }
+        let group = self.counts.len() as u32;
+        self.table.insert_unique(hash(key), (key, group), |(key, _)| hash(*key));
+        self.counts.push(0);
+        group
+    }
+
+    fn count(&mut self, group: u32, first: Place, then: Place) {
+        let count = &mut self.counts[group as usize];
+        *count += 1;
+        if *count <= self.enough {
+            self.pending.push(first, then);
+            self.pending_groups.push(group);
+        }
+    }
+
+    /// Turns pairs into values, before the rows that they stand in go.
+    pub(super) fn flush(&mut self, rows: &[Arc<Rows>]) -> Result<()> {
+        let pairs = std::mem::take(&mut self.pending);
+        let groups = std::mem::take(&mut self.pending_groups);
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let batch = SideColumns::new(&self.spec, rows, &pairs)?.output()?;
+        let value = |expression: &PhysicalExprRef| expression.evaluate(&batch)?.into_array(batch.num_rows());
+        // The first pair of each new group, in the order of the groups' numbers.
+        let mut new: Vec<u32> = Vec::new();
+        for (row, group) in groups.iter().enumerate() {
+            if *group as usize == self.valued + new.len() {
+                new.push(row as u32);
+            }
+        }
+        let new = UInt32Array::from(new);
+        for (values, expression) in self.values.iter_mut().zip(&self.count.groups) {
+            values.push(take(&value(expression)?, &new, None)?);
+        }
+        self.valued += new.len();
+        let values = self.count.aggregates.iter().filter_map(|aggregate| match aggregate {
+            Aggregate::Count => None,
+            Aggregate::AllOrOne { value, .. } => Some(value),
+        });
+        for (lists, expression) in self.lists.iter_mut().zip(values) {
+            let given = groups.iter().enumerate().map(|(row, group)| (*group as usize, row));
+            lists.extend(&value(expression)?, given)?;
+        }
+        self.memory.try_resize(self.size())
+    }
+
+    fn size(&self) -> usize {
+        let values = self.values.iter().flatten().map(|array| array.get_array_memory_size()).sum::<usize>();
+        let lists = self.lists.iter().map(GroupsAccumulator::size).sum::<usize>();
+        self.table.allocation_size() + self.counts.capacity() * size_of::<i64>() + values + lists
+    }
+
+    /// The states of all groups.
+    pub(super) fn finish(&mut self) -> Result<RecordBatch> {
+        let mut columns = Vec::with_capacity(self.count.schema.fields().len());
+        for (values, field) in self.values.iter_mut().zip(self.count.schema.fields()) {
+            let values = std::mem::take(values);
+            let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+            columns.push(match values.is_empty() {
+                true => datafusion::arrow::array::new_empty_array(field.data_type()),
+                false => concat(&values)?,
+            });
+        }
+        let counts: ArrayRef = Arc::new(Int64Array::from(std::mem::take(&mut self.counts)));
+        let mut lists = self.lists.iter_mut();
+        for aggregate in &self.count.aggregates {
+            match aggregate {
+                Aggregate::Count => columns.push(Arc::clone(&counts)),
+                Aggregate::AllOrOne { .. } => {
+                    if let Some(lists) = lists.next() {
+                        columns.extend(lists.state(EmitTo::All)?);
+                    }
+                }
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(counts.len()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.count.schema), columns, &options)?)
+    }
+}

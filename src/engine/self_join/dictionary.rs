@@ -1,0 +1,149 @@
+//! A dictionary of a text column: everything that rows ask of a value, worked out once.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use datafusion::arrow::compute::concat;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::{Result, exec_err};
+use datafusion::execution::memory_pool::MemoryReservation;
+
+use super::codes::Codes;
+use super::spec::{Lifted, Side, Spec, alone};
+
+/// Hashes prune; equality is decided on the strings.
+const HASHES: RandomState = RandomState::with_seed(0x5e1f_4b17);
+
+/// Where the values of a dictionary lie. The Parquet reader makes a new array for each batch over the same buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Address {
+    offsets: usize,
+    bytes: usize,
+    len: usize,
+}
+
+impl Address {
+    fn of(values: &StringArray) -> Self {
+        Self {
+            offsets: values.value_offsets().as_ptr() as usize,
+            bytes: values.value_data().as_ptr() as usize,
+            len: values.len(),
+        }
+    }
+}
+
+/// The values of a text, by value of its column's dictionary; last comes that of a null.
+#[derive(Debug)]
+pub(super) struct Values {
+    pub(super) strings: StringArray,
+    pub(super) hashes: Vec<u64>,
+    pub(super) codes: Vec<u32>,
+}
+
+/// A dictionary of one column.
+#[derive(Debug)]
+pub(super) struct Dictionary {
+    address: Address,
+    /// The values, and a null after them. Its buffers are copies; those at `address` are kept alive beside them.
+    values: StringArray,
+    _at_address: ArrayRef,
+    /// Which sides a value does not keep a row from, as bits.
+    sides: Vec<u8>,
+    /// By position in the spec; those of other columns are absent.
+    texts: Vec<Option<Values>>,
+    _memory: MemoryReservation,
+}
+
+impl Dictionary {
+    /// Works out what `spec` asks of the values of `column`.
+    pub(super) fn try_new(
+        spec: &Spec,
+        codes: &Codes,
+        column: usize,
+        values: &ArrayRef,
+        memory: MemoryReservation,
+    ) -> Result<Self> {
+        let Some(stored) = values.as_string_opt::<i32>() else {
+            return exec_err!("IntervalSelfJoinExec: a dictionary holds {} instead of text", values.data_type());
+        };
+        let address = Address::of(stored);
+        let with_null = concat(&[values.as_ref(), new_null_array(&DataType::Utf8, 1).as_ref()])?;
+        memory.try_grow(with_null.get_array_memory_size())?;
+        let batch = RecordBatch::try_new(alone(&spec.schema, column), vec![Arc::clone(&with_null)])?;
+        let rows = batch.num_rows();
+        let evaluate = |lifted: &Lifted| lifted.expression.evaluate(&batch)?.into_array(rows);
+
+        let mut sides = vec![Side::First.bit() | Side::Then.bit(); rows];
+        let mut texts: Vec<Option<Values>> = Vec::with_capacity(spec.texts.len());
+        for text in &spec.texts {
+            if text.lifted.column != column {
+                texts.push(None);
+                continue;
+            }
+            let array = evaluate(&text.lifted)?;
+            let strings = array.as_string::<i32>().clone();
+            let mut hashes = Vec::new();
+            if text.hashed {
+                hashes.resize(rows, 0);
+                create_hashes([&array], &HASHES, &mut hashes)?;
+            }
+            let codes = if text.coded { codes.of_texts(&strings)? } else { Vec::new() };
+            memory.try_grow(array.get_array_memory_size() + hashes.len() * 8 + codes.len() * 4)?;
+            texts.push(Some(Values { strings, hashes, codes }));
+        }
+        for side in Side::BOTH {
+            let spec = spec.side(side);
+            for condition in spec.lifted.iter().filter(|condition| condition.column == column) {
+                let passes = evaluate(condition)?;
+                let passes = as_boolean_array(&passes)?;
+                for (sides, passes) in sides.iter_mut().zip(passes) {
+                    if passes != Some(true) {
+                        *sides &= !side.bit();
+                    }
+                }
+            }
+            // A null in the key equals nothing.
+            for values in spec.keys.iter().filter_map(|text| texts[*text].as_ref()) {
+                for (row, sides) in sides.iter_mut().enumerate() {
+                    if values.strings.is_null(row) {
+                        *sides &= !side.bit();
+                    }
+                }
+            }
+        }
+        memory.try_grow(sides.len())?;
+        let values_of = with_null.as_string::<i32>().clone();
+        Ok(Self { address, values: values_of, _at_address: Arc::clone(values), sides, texts, _memory: memory })
+    }
+
+    /// Whether it is made of these very values.
+    pub(super) fn is_of(&self, values: &ArrayRef) -> bool {
+        values.as_string_opt::<i32>().is_some_and(|values| Address::of(values) == self.address)
+    }
+
+    /// The place that stands for a null.
+    pub(super) fn null(&self) -> i32 {
+        // Keys of 32 bits count the values.
+        (self.values.len() - 1) as i32
+    }
+
+    /// The values, and a null after them.
+    pub(super) fn values(&self) -> &StringArray {
+        &self.values
+    }
+
+    /// Which sides a value does not keep a row from, as bits.
+    pub(super) fn sides(&self) -> &[u8] {
+        &self.sides
+    }
+
+    /// The values of a text of this column.
+    pub(super) fn text(&self, text: usize) -> Result<&Values> {
+        match &self.texts[text] {
+            Some(values) => Ok(values),
+            None => datafusion::common::internal_err!("text {text} is of another column"),
+        }
+    }
+}

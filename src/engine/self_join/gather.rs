@@ -1,0 +1,108 @@
+//! Rows out of many batches as one plain batch.
+
+use std::borrow::Borrow;
+
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
+use datafusion::arrow::compute::interleave;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Result;
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use std::sync::Arc;
+
+use super::rows::{Column, Rows};
+use super::spec::{Side, Spec};
+use datafusion::common::JoinSide;
+
+/// Where a row stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) batch: u32,
+    pub(super) row: u32,
+}
+
+/// Pairs of rows.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    pub(super) first: Vec<Place>,
+    pub(super) then: Vec<Place>,
+}
+
+impl Pairs {
+    pub(super) fn len(&self) -> usize {
+        self.first.len()
+    }
+
+    pub(super) fn push(&mut self, first: Place, then: Place) {
+        self.first.push(first);
+        self.then.push(then);
+    }
+}
+
+/// The scan's columns of some rows, text plain.
+pub(super) fn gather<R: Borrow<Rows>>(spec: &Spec, batches: &[R], places: &[Place]) -> Result<RecordBatch> {
+    let columns = (0..spec.schema.fields().len()).map(|column| gather_column(batches, places, column));
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(&spec.schema), columns, &options)?)
+}
+
+fn gather_column<R: Borrow<Rows>>(batches: &[R], places: &[Place], column: usize) -> Result<ArrayRef> {
+    let of = |batch: usize| &batches[batch].borrow().columns[column];
+    if let Some(Column::Other(_)) = batches.first().map(|_| of(0)) {
+        let arrays = batches.iter().map(|rows| match &rows.borrow().columns[column] {
+            Column::Other(array) => Ok(array.as_ref()),
+            Column::Text(_) => datafusion::common::internal_err!("a column is text in some batches only"),
+        });
+        let arrays = arrays.collect::<Result<Vec<&dyn Array>>>()?;
+        let places: Vec<_> = places.iter().map(|place| (place.batch as usize, place.row as usize)).collect();
+        return Ok(interleave(&arrays, &places)?);
+    }
+    let mut texts = StringBuilder::with_capacity(places.len(), places.len() * 16);
+    for place in places {
+        let Column::Text(text) = of(place.batch as usize) else {
+            return datafusion::common::internal_err!("a column is text in some batches only");
+        };
+        let values = text.dictionary.values();
+        let key = text.keys[place.row as usize] as usize;
+        texts.append_option(values.is_valid(key).then(|| values.value(key)));
+    }
+    Ok(Arc::new(texts.finish()))
+}
+
+/// Some columns of a side's rows.
+pub(super) struct SideColumns<'a> {
+    spec: &'a Spec,
+    batches: [RecordBatch; 2],
+}
+
+impl<'a> SideColumns<'a> {
+    pub(super) fn new<R: Borrow<Rows>>(spec: &'a Spec, rows: &[R], pairs: &Pairs) -> Result<Self> {
+        let batches = [gather(spec, rows, &pairs.first)?, gather(spec, rows, &pairs.then)?];
+        Ok(Self { spec, batches })
+    }
+
+    fn column(&self, side: Side, index: usize) -> Result<ArrayRef> {
+        let batch = match side {
+            Side::First => &self.batches[0],
+            Side::Then => &self.batches[1],
+        };
+        self.spec.side(side).columns[index].evaluate(batch)?.into_array(batch.num_rows())
+    }
+
+    fn batch(&self, schema: &SchemaRef, columns: impl Iterator<Item = (Side, usize)>) -> Result<RecordBatch> {
+        let columns = columns.map(|(side, index)| self.column(side, index)).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.batches[0].num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    }
+
+    /// The join's output.
+    pub(super) fn output(&self) -> Result<RecordBatch> {
+        self.batch(&self.spec.output_schema, self.spec.output.iter().copied())
+    }
+
+    /// What a filter of pairs is about.
+    pub(super) fn of_filter(&self, filter: &JoinFilter) -> Result<RecordBatch> {
+        let role = |side| if side == JoinSide::Left { Side::First } else { Side::Then };
+        self.batch(filter.schema(), filter.column_indices().iter().map(|column| (role(column.side), column.index)))
+    }
+}

@@ -1,0 +1,197 @@
+//! A batch of the scan as the join keeps it: which rows are of which side, and the scan's own buffers.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use datafusion::arrow::datatypes::{Int32Type, TimestampNanosecondType};
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::{Result, exec_datafusion_err, internal_err};
+use datafusion::execution::memory_pool::MemoryReservation;
+
+use super::codes::Codes;
+use super::dictionary::Dictionary;
+use super::gather::{Place, gather};
+use super::spec::{Side, Spec};
+
+/// A text column: for each row the place of its value in a dictionary.
+#[derive(Debug)]
+pub(super) struct TextColumn {
+    /// Never outside of the dictionary; a null has a place of its own.
+    pub(super) keys: ScalarBuffer<i32>,
+    pub(super) dictionary: Arc<Dictionary>,
+}
+
+/// A column of the scan.
+#[derive(Debug)]
+pub(super) enum Column {
+    Text(TextColumn),
+    /// As it was read; the time is one of these.
+    Other(ArrayRef),
+}
+
+/// A row of the later side.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Later {
+    pub(super) hash: u64,
+    pub(super) row: u32,
+}
+
+/// A batch of the scan.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) times: ScalarBuffer<i64>,
+    pub(super) columns: Vec<Column>,
+    /// The rows of the first side.
+    pub(super) first: BooleanBuffer,
+    /// The rows of the later side.
+    pub(super) then: Vec<Later>,
+    /// The least and the greatest time of a row of either side.
+    pub(super) bounds: (i64, i64),
+    _memory: MemoryReservation,
+}
+
+impl Rows {
+    /// The columns of a side's key: places, and hashes by place.
+    pub(super) fn keys<'a>(&'a self, spec: &Spec, side: Side) -> Result<Vec<(&'a [i32], &'a [u64])>> {
+        let keys = spec.side(side).keys.iter().map(|text| {
+            let column = self.text(spec.texts[*text].lifted.column)?;
+            Ok((column.keys.as_ref(), column.dictionary.text(*text)?.hashes.as_slice()))
+        });
+        keys.collect()
+    }
+
+    pub(super) fn text(&self, column: usize) -> Result<&TextColumn> {
+        match &self.columns[column] {
+            Column::Text(text) => Ok(text),
+            Column::Other(array) => internal_err!("column {column} is {}, not text", array.data_type()),
+        }
+    }
+}
+
+/// The hash of a row's key.
+pub(super) fn hash(keys: &[(&[i32], &[u64])], row: usize) -> u64 {
+    keys.iter().fold(0_u64, |hash, (places, hashes)| {
+        (hash.rotate_left(29) ^ hashes[places[row] as usize]).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
+}
+
+/// Reads the batches of one part of the scan.
+pub(super) struct Reader<'a> {
+    spec: &'a Spec,
+    codes: &'a Codes,
+    /// Counts what is kept, shared with everything that is made of it.
+    memory: &'a MemoryReservation,
+    /// The dictionary that each column had last.
+    dictionaries: Vec<Option<Arc<Dictionary>>>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(spec: &'a Spec, codes: &'a Codes, memory: &'a MemoryReservation) -> Self {
+        let dictionaries = vec![None; spec.schema.fields().len()];
+        Self { spec, codes, memory, dictionaries }
+    }
+
+    /// The rows of a batch, if any is of a side.
+    pub(super) fn read(&mut self, batch: &RecordBatch) -> Result<Option<Rows>> {
+        let len = batch.num_rows();
+        let Some(times) = batch.column(self.spec.time).as_primitive_opt::<TimestampNanosecondType>() else {
+            return internal_err!("the time is of type {}", batch.column(self.spec.time).data_type());
+        };
+        let mut mask = self.in_time(times.values());
+        if let Some(nulls) = times.nulls().filter(|nulls| nulls.null_count() > 0) {
+            mask.iter_mut().zip(nulls).filter(|(_, valid)| !valid).for_each(|(mask, _)| *mask = 0);
+        }
+        let memory = self.memory.new_empty();
+        let mut columns = Vec::with_capacity(batch.num_columns());
+        for (index, array) in batch.columns().iter().enumerate() {
+            columns.push(self.column(index, array, &memory)?);
+            if let Some(Column::Text(text)) = columns.last() {
+                let sides = text.dictionary.sides();
+                mask.iter_mut().zip(text.keys.iter()).for_each(|(mask, key)| *mask &= sides[*key as usize]);
+            }
+        }
+        let mut rows = Rows {
+            times: times.values().clone(),
+            columns,
+            first: BooleanBuffer::new_unset(0),
+            then: Vec::new(),
+            bounds: (i64::MAX, i64::MIN),
+            _memory: memory,
+        };
+        self.check_rest(&rows, &mut mask)?;
+
+        for (mask, time) in mask.iter().zip(times.values()) {
+            if *mask != 0 {
+                rows.bounds = (rows.bounds.0.min(*time), rows.bounds.1.max(*time));
+            }
+        }
+        if rows.bounds.0 > rows.bounds.1 {
+            return Ok(None);
+        }
+        rows.first = BooleanBuffer::collect_bool(len, |row| mask[row] & Side::First.bit() != 0);
+        let keys = rows.keys(self.spec, Side::Then)?;
+        let then = mask.iter().enumerate().filter(|(_, mask)| **mask & Side::Then.bit() != 0);
+        // The engine's batches are far from 2^32 rows.
+        let then: Vec<Later> = then.map(|(row, _)| Later { hash: hash(&keys, row), row: row as u32 }).collect();
+        rows._memory.try_grow(rows.first.inner().capacity() + then.capacity() * size_of::<Later>())?;
+        rows.then = then;
+        Ok(Some(rows))
+    }
+
+    /// For each time, the sides whose range holds it.
+    fn in_time(&self, times: &[i64]) -> Vec<u8> {
+        let [(first, last), (then, until)] = Side::BOTH.map(|side| self.spec.side(side).times);
+        let holds = |from: i64, to: i64, time: i64| u8::from(from <= time) & u8::from(time <= to);
+        let sides = |time: &i64| holds(first, last, *time) | holds(then, until, *time) << 1;
+        times.iter().map(sides).collect()
+    }
+
+    fn column(&mut self, index: usize, array: &ArrayRef, memory: &MemoryReservation) -> Result<Column> {
+        let Some(encoded) = array.as_any_dictionary_opt() else {
+            memory.try_grow(array.get_array_memory_size())?;
+            return Ok(Column::Other(Arc::clone(array)));
+        };
+        let dictionary = match &self.dictionaries[index] {
+            Some(known) if known.is_of(encoded.values()) => Arc::clone(known),
+            _ => {
+                let memory = self.memory.new_empty();
+                let new = Dictionary::try_new(self.spec, self.codes, index, encoded.values(), memory)?;
+                Arc::clone(self.dictionaries[index].insert(Arc::new(new)))
+            }
+        };
+        let Some(keys) = encoded.keys().as_primitive_opt::<Int32Type>() else {
+            return internal_err!("a dictionary is indexed by {}", encoded.keys().data_type());
+        };
+        memory.try_grow(size_of_val(keys.values().as_ref()))?;
+        let keys = match keys.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => keys.values().clone(),
+            Some(nulls) => {
+                let null = dictionary.null();
+                keys.values().iter().zip(nulls).map(|(key, valid)| if valid { *key } else { null }).collect()
+            }
+        };
+        Ok(Column::Text(TextColumn { keys, dictionary }))
+    }
+
+    /// Asks what is not about one text or the time of the rows that have passed everything else.
+    fn check_rest(&self, rows: &Rows, mask: &mut [u8]) -> Result<()> {
+        for side in Side::BOTH {
+            let Some(condition) = &self.spec.side(side).rest else { continue };
+            let asked: Vec<Place> = (0..mask.len())
+                .filter(|row| mask[*row] & side.bit() != 0)
+                .map(|row| Place { batch: 0, row: row as u32 })
+                .collect();
+            let batch = gather(self.spec, &[rows], &asked)?;
+            let passes = condition.evaluate(&batch)?.into_array(asked.len())?;
+            let passes = as_boolean_array(&passes)
+                .map_err(|_| exec_datafusion_err!("a condition gives {} instead of a boolean", passes.data_type()))?;
+            for (place, passes) in asked.iter().zip(passes) {
+                if passes != Some(true) {
+                    mask[place.row as usize] &= !side.bit();
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,254 @@
+//! One task of the join: reads parts, joins slices, gives rows.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, RecordOutput, Time,
+};
+use futures::StreamExt;
+use tokio::sync::mpsc::Sender;
+
+use super::codes::Codes;
+use super::count::{CountSpec, Counter};
+use super::gather::Pairs;
+use super::index::{Index, Match};
+use super::pairs::{Apart, Output};
+use super::rows::{Reader, Rows};
+use super::schedule::{Kept, Schedule, Slice};
+use super::spec::Spec;
+
+/// Candidate pairs after which other tasks, and cancelling, have a chance.
+const MUCH: usize = 1 << 20;
+
+/// Bytes of an index for each later event: entry, time, place, group, table and bitmap.
+const INDEXING_AN_EVENT: usize = 128;
+
+impl Kept for Rows {
+    fn bounds(&self) -> (i64, i64) {
+        self.bounds
+    }
+
+    fn len(&self) -> usize {
+        self.times.len()
+    }
+}
+
+/// What the tasks of a run share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) schedule: Mutex<Schedule<Rows>>,
+    pub(super) codes: Arc<Codes>,
+    /// The consumer that all reservations belong to.
+    pub(super) memory: MemoryReservation,
+}
+
+impl Shared {
+    fn schedule<T>(&self, act: impl FnOnce(&mut Schedule<Rows>) -> T) -> T {
+        act(&mut self.schedule.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a task did.
+pub(super) struct Metrics {
+    baseline: BaselineMetrics,
+    read_time: Time,
+    join_time: Time,
+    parts: Count,
+    slices: Count,
+    first_rows: Count,
+    later_rows: Count,
+    pruned_rows: Count,
+    pairs: Count,
+    memory: Gauge,
+}
+
+impl Metrics {
+    pub(super) fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        let count = |name: &'static str| MetricBuilder::new(metrics).counter(name, partition);
+        let time = |name: &'static str| MetricBuilder::new(metrics).subset_time(name, partition);
+        Self {
+            baseline: BaselineMetrics::new(metrics, partition),
+            read_time: time("sides_time"),
+            join_time: time("join_time"),
+            parts: count("parts"),
+            slices: count("slices"),
+            first_rows: count("probe_rows"),
+            later_rows: count("build_rows"),
+            pruned_rows: count("pruned_rows"),
+            pairs: count("pairs"),
+            memory: MetricBuilder::new(metrics).gauge("mem_used", partition),
+        }
+    }
+}
+
+/// What becomes of pairs.
+enum Sink {
+    Rows(Output),
+    Counts(Box<Counter>),
+}
+
+/// One task.
+pub(super) struct Task {
+    spec: Arc<Spec>,
+    scan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    shared: Arc<Shared>,
+    sink: Sink,
+    batch_size: usize,
+    metrics: Metrics,
+}
+
+impl Task {
+    pub(super) fn new(
+        spec: Arc<Spec>,
+        count: Option<Arc<CountSpec>>,
+        scan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        shared: Arc<Shared>,
+        metrics: Metrics,
+    ) -> Self {
+        let batch_size = context.session_config().batch_size();
+        let sink = match count {
+            None => Sink::Rows(Output::new(Arc::clone(&spec), batch_size)),
+            Some(count) => {
+                let (codes, memory) = (Arc::clone(&shared.codes), shared.memory.new_empty());
+                Sink::Counts(Box::new(Counter::new(Arc::clone(&spec), count, codes, memory)))
+            }
+        };
+        Self { spec, scan, context, shared, sink, batch_size, metrics }
+    }
+
+    /// Gives rows until there are no more, or nobody wants them.
+    pub(super) async fn run(mut self, output: Sender<Result<RecordBatch>>) -> Result<()> {
+        while let Some(part) = self.shared.schedule(Schedule::next) {
+            self.metrics.parts.add(1);
+            let rows = self.read(part.partition).await?;
+            let slice = self.shared.schedule(|schedule| schedule.finish(part, rows));
+            if let Some(slice) = slice
+                && !self.join(slice, &output).await?
+            {
+                return Ok(());
+            }
+        }
+        let last = match &mut self.sink {
+            Sink::Rows(rows) => rows.finish()?,
+            Sink::Counts(counter) => Some(counter.finish()?),
+        };
+        if let Some(batch) = last {
+            for from in (0..batch.num_rows()).step_by(self.batch_size) {
+                let some = batch.slice(from, self.batch_size.min(batch.num_rows() - from));
+                if !self.give(some, &output).await {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn give(&self, batch: RecordBatch, output: &Sender<Result<RecordBatch>>) -> bool {
+        output.send(Ok(batch.record_output(&self.metrics.baseline))).await.is_ok()
+    }
+
+    /// Reads a part of the scan.
+    async fn read(&self, partition: usize) -> Result<Vec<Arc<Rows>>> {
+        let mut input = self.scan.execute(partition, Arc::clone(&self.context))?;
+        let mut reader = Reader::new(&self.spec, &self.shared.codes, &self.shared.memory);
+        let mut kept = Vec::new();
+        while let Some(batch) = input.next().await.transpose()? {
+            let _compute = self.metrics.baseline.elapsed_compute().timer();
+            let _read = self.metrics.read_time.timer();
+            if let Some(rows) = reader.read(&batch)? {
+                kept.push(Arc::new(rows));
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Joins a slice; whether anyone wants more.
+    async fn join(&mut self, slice: Slice<Rows>, output: &Sender<Result<RecordBatch>>) -> Result<bool> {
+        let memory = self.shared.memory.new_empty();
+        memory.try_grow(slice.rows.iter().map(|rows| rows.then.len()).sum::<usize>() * INDEXING_AN_EVENT)?;
+        self.metrics.slices.add(1);
+        let spec = Arc::clone(&self.spec);
+        let index = {
+            let _compute = self.metrics.baseline.elapsed_compute().timer();
+            let _join = self.metrics.join_time.timer();
+            Index::new(&spec, &slice)?
+        };
+        self.metrics.later_rows.add(index.places().len());
+        memory.try_resize(memory.size().max(index.size()))?;
+        self.metrics.memory.set_max(self.context.memory_pool().reserved());
+        if index.is_empty() {
+            return Ok(true);
+        }
+        match &mut self.sink {
+            Sink::Counts(counter) => {
+                let events = counter.events(&spec, &index)?;
+                for batch in 0..index.rows().len() {
+                    let found = find(&index, batch, &self.metrics)?;
+                    let mut left = found.as_slice();
+                    while !left.is_empty() {
+                        let done = {
+                            let _compute = self.metrics.baseline.elapsed_compute().timer();
+                            let _join = self.metrics.join_time.timer();
+                            let (done, pairs) = counter.add(&events, left, MUCH)?;
+                            self.metrics.pairs.add(pairs as usize);
+                            done
+                        };
+                        left = &left[done..];
+                        tokio::task::consume_budget().await;
+                    }
+                    tokio::task::consume_budget().await;
+                }
+                counter.flush(index.rows())?;
+            }
+            Sink::Rows(rows) => {
+                let apart = Apart::new(&spec, &index)?;
+                let mut pairs = Pairs::default();
+                for batch in 0..index.rows().len() {
+                    let found = find(&index, batch, &self.metrics)?;
+                    let firsts = apart.firsts(&index, &found)?;
+                    for (number, each) in found.iter().enumerate() {
+                        for event in each.begin as usize..each.end as usize {
+                            if !apart.differ(&firsts, number, event) {
+                                continue;
+                            }
+                            pairs.push(each.first, index.places()[event]);
+                            if pairs.len() < self.batch_size {
+                                continue;
+                            }
+                            self.metrics.pairs.add(pairs.len());
+                            rows.push(index.rows(), &std::mem::take(&mut pairs))?;
+                            while let Some(batch) = rows.next() {
+                                let batch = batch.record_output(&self.metrics.baseline);
+                                if output.send(Ok(batch)).await.is_err() {
+                                    return Ok(false);
+                                }
+                            }
+                            tokio::task::consume_budget().await;
+                        }
+                    }
+                    tokio::task::consume_budget().await;
+                }
+                self.metrics.pairs.add(pairs.len());
+                rows.push(index.rows(), &pairs)?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The matches of a batch's first events.
+fn find(index: &Index<'_>, batch: usize, metrics: &Metrics) -> Result<Vec<Match>> {
+    let _compute = metrics.baseline.elapsed_compute().timer();
+    let _join = metrics.join_time.timer();
+    let (found, asked, passed) = index.matches(batch)?;
+    metrics.first_rows.add(asked);
+    metrics.pruned_rows.add(asked - passed);
+    Ok(found)
+}

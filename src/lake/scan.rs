@@ -1,0 +1,220 @@
+//! The scan of `raw` as a node of a plan.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::Session;
+use datafusion::common::Result;
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
+};
+
+use super::adapter::LakeAdapterFactory;
+use super::columns::TextForm;
+use super::readahead;
+use super::table::RawTable;
+
+/// Where the source's store stands in the engine's registry. A session reads one source, and files are named relative
+/// to its root, so the name says nothing about where that is; two containers of one account cannot be confused.
+const SOURCE_URL: &str = "lake://source/";
+
+/// Some columns of `raw`, read by the engine's Parquet scan.
+///
+/// It wraps that scan, so that a rule of ours can tell which table a scan reads and ask for another form of it.
+#[derive(Debug)]
+pub(crate) struct LakeScanExec {
+    table: RawTable,
+    reading: Reading,
+    /// By position in `raw`.
+    columns: Vec<usize>,
+    form: TextForm,
+    fetch: Option<usize>,
+    /// Of each partition, where the scan is by time.
+    times: Vec<Option<(i64, i64)>>,
+    scan: Arc<dyn ExecutionPlan>,
+}
+
+/// What a session has for reading `raw`.
+#[derive(Clone)]
+pub(super) struct Reading {
+    url: ObjectStoreUrl,
+    options: TableParquetOptions,
+    footers: Arc<FileMetadataCache>,
+}
+
+impl Reading {
+    pub(super) fn new(table: &RawTable, state: &dyn Session) -> Result<Self> {
+        let url = ObjectStoreUrl::parse(SOURCE_URL)?;
+        let runtime = state.runtime_env();
+        runtime.register_object_store(url.as_ref(), Arc::clone(&table.root().store));
+        // The footers are known; the scan need not fetch them again.
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        for facts in table.files() {
+            let metadata = Arc::new(CachedParquetMetaData::new(Arc::clone(&facts.metadata)));
+            footers.put(&facts.file.meta.location, CachedFileMetadataEntry::new(facts.file.meta.clone(), metadata));
+        }
+        Ok(Self { url, options: state.table_options().parquet.clone(), footers })
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.url.fmt(f)
+    }
+}
+
+impl LakeScanExec {
+    /// Dealt out to some tasks, which take files of each other when they have none left.
+    pub(super) fn shared(
+        table: RawTable,
+        reading: Reading,
+        columns: Vec<usize>,
+        fetch: Option<usize>,
+        tasks: usize,
+    ) -> Result<Self> {
+        let groups = table.shares(TextForm::Plain, tasks);
+        Self::try_new(table, reading, columns, TextForm::Plain, fetch, groups, Vec::new())
+    }
+
+    /// The scan of other columns of the same table in parts by time, one a partition, text as dictionaries.
+    pub(crate) fn by_time(&self, columns: Vec<usize>) -> Result<Self> {
+        let parts = self.table.parts(TextForm::Dictionary);
+        let (groups, times) = parts.into_iter().map(|part| (part.files, part.times)).unzip();
+        let (table, reading) = (self.table.clone(), self.reading.clone());
+        Self::try_new(table, reading, columns, TextForm::Dictionary, None, groups, times)
+    }
+
+    fn try_new(
+        table: RawTable,
+        reading: Reading,
+        columns: Vec<usize>,
+        form: TextForm,
+        fetch: Option<usize>,
+        groups: Vec<FileGroup>,
+        times: Vec<Option<(i64, i64)>>,
+    ) -> Result<Self> {
+        let root = table.root();
+        let store = match root.near {
+            true => Arc::clone(&root.store),
+            false => readahead::ahead_of(Arc::clone(&root.store), table.reads(&groups, &columns)),
+        };
+        let readers = CachedParquetFileReaderFactory::new(store, Arc::clone(&reading.footers));
+        let source = ParquetSource::new(table.columns().schema_in(form))
+            .with_table_parquet_options(reading.options.clone())
+            .with_parquet_file_reader_factory(Arc::new(readers))
+            // Row groups were chosen by their times; the index of pages is one more request a file.
+            .with_enable_page_index(false);
+        let adapter = LakeAdapterFactory::new(Arc::clone(table.columns()), form, Arc::clone(table.notices()));
+        let config = FileScanConfigBuilder::new(reading.url.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            // A part is read by the task that asks for it; its times belong to it.
+            .with_preserve_order(!times.is_empty())
+            .with_projection_indices(Some(columns.clone()))?
+            .with_limit(fetch)
+            .with_expr_adapter(Some(Arc::new(adapter)))
+            .build();
+        let scan = DataSourceExec::from_data_source(config);
+        Ok(Self { table, reading, columns, form, fetch, times, scan })
+    }
+
+    /// Whether both read the same rows.
+    pub(crate) fn reads_same(&self, other: &Self) -> bool {
+        self.fetch.is_none() && other.fetch.is_none() && self.table.is(&other.table)
+    }
+
+    /// Its columns, by position in `raw`.
+    pub(crate) fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// The schema of all of `raw`, as SQL sees it.
+    pub(crate) fn table_schema(&self) -> &SchemaRef {
+        self.table.columns().schema()
+    }
+
+    /// The column of time of the table.
+    pub(crate) fn time(&self) -> usize {
+        self.table.columns().time()
+    }
+
+    /// The times of each part, in nanoseconds, both inclusive; `None` where footers do not tell.
+    pub(crate) fn times(&self) -> &[Option<(i64, i64)>] {
+        &self.times
+    }
+}
+
+impl DisplayAs for LakeScanExec {
+    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tree = matches!(t, DisplayFormatType::TreeRender);
+        let schema = self.scan.schema();
+        let columns: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let partitions = self.scan.output_partitioning().partition_count();
+        if !tree {
+            write!(f, "LakeScanExec: ")?;
+        }
+        let between = if tree { "\n" } else { ", " };
+        write!(f, "files={}{between}partitions={partitions}", self.table.files().len())?;
+        write!(f, "{between}text={:?}{between}columns=[{}]", self.form, columns.join(", "))?;
+        if let Some(fetch) = self.fetch {
+            write!(f, "{between}fetch={fetch}")?;
+        }
+        if tree { writeln!(f) } else { Ok(()) }
+    }
+}
+
+impl ExecutionPlan for LakeScanExec {
+    fn name(&self) -> &'static str {
+        "LakeScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.scan.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        self.scan.apply_expressions(f)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.scan.execute(partition, context)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        self.scan.metrics()
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.fetch
+    }
+}
