@@ -52,6 +52,11 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     Ok(text)
 }
 
+/// Whether the plan of `job` lets go of rows while it reads.
+pub(crate) async fn passes(job: &Job, settings: &Settings) -> Result<bool> {
+    hunt(job, settings.window, settings.scope, Limits::of(settings)).await?.passes().await
+}
+
 async fn hunt(job: &Job, size: WindowSize, scope: Scope, limits: Limits) -> Result<Hunt> {
     // Any aligned range does; this one begins on a Monday.
     let from = parse_instant("2024-01-01")?;

@@ -1,5 +1,9 @@
 //! The command line; see `lakehunt --help`.
 
+/// Columns come and go by the megabyte; the system's allocator gives their pages back each time, and has them zeroed anew.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     lakehunt::cli()
 }

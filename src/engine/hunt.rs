@@ -6,13 +6,15 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{LogicalPlan, SortExpr};
+use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::{DataFrame, SessionContext, ident};
 
 use super::bind::Bindings;
 use super::contract::{self, WINDOW_START};
+use super::self_join;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::lake::RawTable;
@@ -50,14 +52,20 @@ impl Hunt {
         let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
         contract::check(job, &schema)?;
 
-        // Rows come out window by window, and in one order whatever the threads did.
+        // Rows come out window by window, and in one order whatever the threads did. A column that shows the same as one
+        // before it orders nothing.
         let first = std::iter::once(WINDOW_START).chain(job.output().sort.iter().map(String::as_str));
         let rest = schema.fields().iter().map(|field| field.name().as_str());
+        let shown = |name: &str| match (&plan, schema.index_of(name)) {
+            (LogicalPlan::Projection(projection), Ok(index)) => projection.expr[index].clone().unalias(),
+            _ => ident(name),
+        };
         let mut order: Vec<SortExpr> = Vec::new();
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: Vec<Expr> = Vec::new();
         for name in first.chain(rest) {
-            if !seen.contains(&name) {
-                seen.push(name);
+            let shown = shown(name);
+            if !seen.contains(&shown) {
+                seen.push(shown);
                 order.push(ident(name).sort(true, true));
             }
         }
@@ -70,10 +78,16 @@ impl Hunt {
         &self.schema
     }
 
-    /// The rows, ordered by window.
-    pub(crate) async fn run(&self) -> Result<SendableRecordBatchStream> {
+    /// The rows, ordered by window, and what gives them.
+    pub(crate) async fn run(&self) -> Result<(SendableRecordBatchStream, Running)> {
         let plan = self.physical().await?;
-        execute_stream(plan, self.context.task_ctx()).map_err(engine_error)
+        let running = Running(Arc::clone(&plan));
+        Ok((execute_stream(plan, self.context.task_ctx()).map_err(engine_error)?, running))
+    }
+
+    /// Whether the rows that are read leave memory again while more are read, however long the range is.
+    pub(crate) async fn passes(&self) -> Result<bool> {
+        Ok(self_join::passes(&self.physical().await?))
     }
 
     /// The logical plan after optimization, as text.
@@ -91,6 +105,16 @@ impl Hunt {
         let plan = self.context.state().create_physical_plan(&self.plan).await.map_err(engine_error)?;
         refuse_nested_loops(plan.as_ref())?;
         Ok(plan)
+    }
+}
+
+/// A plan that runs or has run.
+pub(crate) struct Running(Arc<dyn ExecutionPlan>);
+
+impl Running {
+    /// The plan as text, with what each operator has measured.
+    pub(crate) fn text(&self) -> String {
+        DisplayableExecutionPlan::with_metrics(self.0.as_ref()).indent(false).to_string()
     }
 }
 

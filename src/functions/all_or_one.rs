@@ -157,7 +157,8 @@ impl Lists {
     }
 
     /// The group has more values than the limit.
-    fn overflow(&mut self, group: usize) {
+    pub(crate) fn overflow(&mut self, group: usize) {
+        self.grow(group + 1);
         let group = &mut self.groups[group];
         group.over = true;
         self.live -= group.places.len().saturating_sub(1);

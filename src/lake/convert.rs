@@ -99,7 +99,12 @@ fn scale<T>(array: &PrimitiveArray<T>, factor: i64) -> TimestampNanosecondArray
 where
     T: datafusion::arrow::datatypes::ArrowPrimitiveType<Native = i64>,
 {
-    array.unary_opt(|n| n.checked_mul(factor))
+    // Seldom does a time not fit; looking at the extremes first is quicker than at each.
+    let (least, greatest) = array.values().iter().fold((0, 0), |(a, b): (i64, i64), n| (a.min(*n), b.max(*n)));
+    match (least.checked_mul(factor), greatest.checked_mul(factor)) {
+        (Some(_), Some(_)) => array.unary(|n| n * factor),
+        _ => array.unary_opt(|n| n.checked_mul(factor)),
+    }
 }
 
 impl PartialEq for LakeTime {

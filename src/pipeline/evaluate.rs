@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
+use super::encoding::Encoding;
 use super::inputs::Inputs;
 use crate::engine::{self, Bindings, Hunt, Limits, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::lake::{Notices, RawTable};
 use crate::settings::Settings;
-use crate::sink::{HitSchema, WindowRows, WindowWriter, stretches};
+use crate::sink::{HitSchema, WindowRows, stretches};
 use crate::window::{Window, nanos};
 
 /// What evaluating some windows gave.
@@ -45,12 +46,12 @@ pub(super) async fn evaluate(
     );
     let bindings = Bindings::new(job, first, last, settings.scope, lookback);
     let hunt = Hunt::plan(context, job, &bindings, raw).await?;
-    let schema = HitSchema::new(job, hunt.schema())?;
+    let schema = Arc::new(HitSchema::new(job, hunt.schema())?);
 
-    let mut writers = windows.iter().map(|_| WindowWriter::new(&schema)).collect::<Result<Vec<_>>>()?;
     let position: HashMap<i64, usize> =
         windows.iter().enumerate().map(|(index, window)| (nanos(window.start()), index)).collect();
-    let mut stream = hunt.run().await?;
+    let mut encoding = Encoding::new(Arc::clone(&schema), windows.len(), settings.threads.get());
+    let (mut stream, running) = hunt.run().await?;
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(engine_error)?;
         for (start, from, rows) in stretches(&schema.window_starts(&batch)?) {
@@ -62,9 +63,11 @@ pub(super) async fn evaluate(
                 .with("file", job.hunt_sql().path().display())
                 .with("window_start", chrono::DateTime::from_timestamp_nanos(start)));
             };
-            writers[*index].write(&batch.slice(from, rows))?;
+            encoding.add(*index, batch.slice(from, rows)).await?;
         }
     }
-    let rows = writers.into_iter().map(WindowWriter::finish).collect::<Result<Vec<_>>>()?;
+    tracing::debug!("measured:\n{}", running.text());
+    let rows = encoding.finish().await?;
+    tracing::debug!("encoded");
     Ok(Evaluated { rows, notices })
 }

@@ -4,6 +4,7 @@
 //! survey -> what is to do -> footers -> chunks -> evaluate -> commit, window by window -> report
 //! ```
 
+mod encoding;
 mod evaluate;
 mod inputs;
 mod survey;
@@ -31,6 +32,10 @@ use inputs::Inputs;
 
 /// Rows take about this many times the memory that their decoded pages do, once they stand in a join's table.
 const MEMORY_PER_DECODED_BYTE: u64 = 8;
+
+/// How much larger a chunk may be whose rows leave memory again while it is read. What is left of a window is its hits
+/// and its common keys; and a chunk is what a run that is killed does again.
+const PASSING: u64 = 4;
 
 /// Windows that are looked at, or committed, at once: enough to hide a store's latency.
 const CONCURRENT_WINDOWS: usize = 32;
@@ -79,6 +84,7 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
         warnings: survey.warnings(),
         read: (0, 0),
         survey: &survey,
+        passes: crate::explain::passes(job, settings).await?,
     };
     let mut report = run.windows().await?;
     report.elapsed = began.elapsed();
@@ -148,6 +154,8 @@ struct Run<'a> {
     /// Rows and bytes of the chunks that were evaluated.
     read: (u64, u64),
     survey: &'a Survey,
+    /// Whether the hunt lets go of rows while it reads.
+    passes: bool,
 }
 
 impl<'a> Run<'a> {
@@ -255,7 +263,14 @@ impl<'a> Run<'a> {
             }
         }
         let budget = self.settings.memory_limit as u64 / MEMORY_PER_DECODED_BYTE;
-        let cost = |index: &usize| inputs.extent(&survey.windows[*index].files, self.range(&[*index])).decoded_bytes;
+        let cost = |index: &usize| {
+            let extent = inputs.extent(&survey.windows[*index].files, self.range(&[*index]));
+            // Rows of unknown times stay until all of them are read.
+            match self.passes {
+                true => extent.timeless_bytes + (extent.decoded_bytes - extent.timeless_bytes) / PASSING,
+                false => extent.decoded_bytes,
+            }
+        };
         chunks(ready, |index| &survey.windows[*index].window, cost, budget)
     }
 

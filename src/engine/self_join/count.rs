@@ -156,7 +156,8 @@ impl Counter {
             } else {
                 // Neighbours are often of one group.
                 let mut last: Option<(u32, u32)> = None;
-                for event in found.begin as usize..found.end as usize {
+                for event in events.index.later(found) {
+                    let event = *event as usize;
                     if !events.apart.differ(&firsts, number, event) {
                         continue;
                     }
@@ -173,7 +174,7 @@ impl Counter {
             if self.pending.len() >= BATCH {
                 self.flush(events.index.rows())?;
             }
-            work += (found.end - found.begin) as usize;
+            work += found.len();
             if work >= much {
                 return Ok((number + 1, pairs));
             }
@@ -192,9 +193,8 @@ impl Counter {
     ) -> Result<u64> {
         let found = matches[number];
         let mut counted = 0;
-        let all: Vec<usize> = (found.begin as usize..found.end as usize)
-            .filter(|event| events.apart.differ(firsts, number, *event))
-            .collect();
+        let all = events.index.later(&found).iter().map(|event| *event as usize);
+        let all: Vec<usize> = all.filter(|event| events.apart.differ(firsts, number, *event)).collect();
         for some in all.chunks(BATCH) {
             let mut pairs = Pairs::default();
             some.iter().for_each(|event| pairs.push(found.first, events.index.places()[*event]));
@@ -236,20 +236,32 @@ impl Counter {
 
     /// Turns pairs into values, before the rows that they stand in go.
     pub(super) fn flush(&mut self, rows: &[Arc<Rows>]) -> Result<()> {
-        let pairs = std::mem::take(&mut self.pending);
-        let groups = std::mem::take(&mut self.pending_groups);
-        if groups.is_empty() {
+        let all = std::mem::take(&mut self.pending);
+        let mut pairs = Pairs::default();
+        let mut groups = Vec::new();
+        let mut over = Vec::new();
+        // The first pair of each new group, in the order of the groups' numbers.
+        let mut new: Vec<u32> = Vec::new();
+        for (at, group) in std::mem::take(&mut self.pending_groups).into_iter().enumerate() {
+            let is_new = group as usize == self.valued + new.len();
+            let is_over = self.counts[group as usize] >= self.enough;
+            if is_over {
+                over.push(group as usize);
+            }
+            if is_new {
+                new.push(groups.len() as u32);
+            }
+            // Of a group that is over, one is enough.
+            if is_new || !is_over {
+                pairs.push(all.first[at], all.then[at]);
+                groups.push(group);
+            }
+        }
+        if groups.is_empty() && over.is_empty() {
             return Ok(());
         }
         let batch = SideColumns::new(&self.spec, rows, &pairs)?.output()?;
         let value = |expression: &PhysicalExprRef| expression.evaluate(&batch)?.into_array(batch.num_rows());
-        // The first pair of each new group, in the order of the groups' numbers.
-        let mut new: Vec<u32> = Vec::new();
-        for (row, group) in groups.iter().enumerate() {
-            if *group as usize == self.valued + new.len() {
-                new.push(row as u32);
-            }
-        }
         let new = UInt32Array::from(new);
         for (values, expression) in self.values.iter_mut().zip(&self.count.groups) {
             values.push(take(&value(expression)?, &new, None)?);
@@ -262,6 +274,7 @@ impl Counter {
         for (lists, expression) in self.lists.iter_mut().zip(values) {
             let given = groups.iter().enumerate().map(|(row, group)| (*group as usize, row));
             lists.extend(&value(expression)?, given)?;
+            over.iter().for_each(|group| lists.overflow(*group));
         }
         self.memory.try_resize(self.size())
     }

@@ -38,8 +38,17 @@ impl Address {
 #[derive(Debug)]
 pub(super) struct Values {
     pub(super) strings: StringArray,
-    pub(super) hashes: Vec<u64>,
+    pub(super) hashes: Vec<u32>,
     pub(super) codes: Vec<u32>,
+}
+
+/// Which sides values keep rows from.
+#[derive(Debug)]
+pub(super) struct Sides {
+    /// By value, the sides that it does not keep a row from, as bits.
+    pub(super) of: Vec<u8>,
+    /// The sides that some value keeps a row from.
+    pub(super) asks: u8,
 }
 
 /// A dictionary of one column.
@@ -49,8 +58,7 @@ pub(super) struct Dictionary {
     /// The values, and a null after them. Its buffers are copies; those at `address` are kept alive beside them.
     values: StringArray,
     _at_address: ArrayRef,
-    /// Which sides a value does not keep a row from, as bits.
-    sides: Vec<u8>,
+    sides: Option<Sides>,
     /// By position in the spec; those of other columns are absent.
     texts: Vec<Option<Values>>,
     _memory: MemoryReservation,
@@ -86,11 +94,13 @@ impl Dictionary {
             let strings = array.as_string::<i32>().clone();
             let mut hashes = Vec::new();
             if text.hashed {
-                hashes.resize(rows, 0);
-                create_hashes([&array], &HASHES, &mut hashes)?;
+                let mut long = vec![0; rows];
+                create_hashes([&array], &HASHES, &mut long)?;
+                // Half of them take half of the cache.
+                hashes.extend(long.iter().map(|hash| (hash >> 32) as u32));
             }
             let codes = if text.coded { codes.of_texts(&strings)? } else { Vec::new() };
-            memory.try_grow(array.get_array_memory_size() + hashes.len() * 8 + codes.len() * 4)?;
+            memory.try_grow(array.get_array_memory_size() + hashes.len() * 4 + codes.len() * 4)?;
             texts.push(Some(Values { strings, hashes, codes }));
         }
         for side in Side::BOTH {
@@ -114,6 +124,9 @@ impl Dictionary {
             }
         }
         memory.try_grow(sides.len())?;
+        let all = Side::First.bit() | Side::Then.bit();
+        let asks = sides.iter().fold(0, |asks, sides| asks | all & !sides);
+        let sides = (asks != 0).then_some(Sides { of: sides, asks });
         let values_of = with_null.as_string::<i32>().clone();
         Ok(Self { address, values: values_of, _at_address: Arc::clone(values), sides, texts, _memory: memory })
     }
@@ -134,9 +147,9 @@ impl Dictionary {
         &self.values
     }
 
-    /// Which sides a value does not keep a row from, as bits.
-    pub(super) fn sides(&self) -> &[u8] {
-        &self.sides
+    /// Which sides values keep rows from, if any does.
+    pub(super) fn sides(&self) -> Option<&Sides> {
+        self.sides.as_ref()
     }
 
     /// The values of a text of this column.

@@ -87,6 +87,15 @@ impl IntervalSelfJoinExec {
     }
 }
 
+/// Whether the rows that `plan` reads leave memory again while it reads: all scans stand below counting self-joins.
+pub(crate) fn passes(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(join) = plan.downcast_ref::<IntervalSelfJoinExec>() {
+        return join.count.is_some();
+    }
+    let children = plan.children();
+    !children.is_empty() && children.into_iter().all(passes)
+}
+
 impl DisplayAs for IntervalSelfJoinExec {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tree = matches!(t, DisplayFormatType::TreeRender);

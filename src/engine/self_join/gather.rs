@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array};
 use datafusion::arrow::compute::interleave;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
@@ -10,8 +10,7 @@ use datafusion::physical_plan::joins::utils::JoinFilter;
 use std::sync::Arc;
 
 use super::rows::{Column, Rows};
-use super::spec::{Side, Spec};
-use datafusion::common::JoinSide;
+use super::spec::{Side, Spec, filter_role};
 
 /// Where a row stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +37,17 @@ impl Pairs {
     }
 }
 
-/// The scan's columns of some rows, text plain.
-pub(super) fn gather<R: Borrow<Rows>>(spec: &Spec, batches: &[R], places: &[Place]) -> Result<RecordBatch> {
-    let columns = (0..spec.schema.fields().len()).map(|column| gather_column(batches, places, column));
+/// The scan's columns of some rows, text plain; nulls instead of those that are not `needed`.
+pub(super) fn gather<R: Borrow<Rows>>(
+    spec: &Spec,
+    batches: &[R],
+    places: &[Place],
+    needed: &[bool],
+) -> Result<RecordBatch> {
+    let columns = needed.iter().enumerate().map(|(column, needed)| match needed {
+        true => gather_column(batches, places, column),
+        false => Ok(new_null_array(spec.schema.field(column).data_type(), places.len())),
+    });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(&spec.schema), columns, &options)?)
@@ -63,7 +70,7 @@ fn gather_column<R: Borrow<Rows>>(batches: &[R], places: &[Place], column: usize
             return datafusion::common::internal_err!("a column is text in some batches only");
         };
         let values = text.dictionary.values();
-        let key = text.keys[place.row as usize] as usize;
+        let key = text.place(place.row as usize);
         texts.append_option(values.is_valid(key).then(|| values.value(key)));
     }
     Ok(Arc::new(texts.finish()))
@@ -77,7 +84,10 @@ pub(super) struct SideColumns<'a> {
 
 impl<'a> SideColumns<'a> {
     pub(super) fn new<R: Borrow<Rows>>(spec: &'a Spec, rows: &[R], pairs: &Pairs) -> Result<Self> {
-        let batches = [gather(spec, rows, &pairs.first)?, gather(spec, rows, &pairs.then)?];
+        let batches = [
+            gather(spec, rows, &pairs.first, &spec.side(Side::First).needed)?,
+            gather(spec, rows, &pairs.then, &spec.side(Side::Then).needed)?,
+        ];
         Ok(Self { spec, batches })
     }
 
@@ -102,7 +112,7 @@ impl<'a> SideColumns<'a> {
 
     /// What a filter of pairs is about.
     pub(super) fn of_filter(&self, filter: &JoinFilter) -> Result<RecordBatch> {
-        let role = |side| if side == JoinSide::Left { Side::First } else { Side::Then };
-        self.batch(filter.schema(), filter.column_indices().iter().map(|column| (role(column.side), column.index)))
+        let columns = filter.column_indices().iter().map(|column| (filter_role(column.side), column.index));
+        self.batch(filter.schema(), columns)
     }
 }

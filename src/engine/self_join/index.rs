@@ -1,159 +1,241 @@
-//! The later events of a slice by key and time, with a bitmap in front.
+//! The later events of a slice by key and stretch of time, with a bitmap in front.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::arrow::array::StringArray;
 use datafusion::common::Result;
-use hashbrown::HashTable;
 
 use super::gather::Place;
 use super::rows::{Rows, hash};
 use super::schedule::Slice;
 use super::spec::{Side, Spec};
 
-/// Bits of the bitmap for each later event: about one first event in ten passes it by chance.
+/// Bits of the bitmap for each slot of a table. A table has two to four slots for each event.
 const BITS: usize = 16;
 
-/// A later event, before events are put in order.
-struct Entry {
-    group: u32,
-    place: Place,
+/// Bytes of an index for each later event while it is made, with room to spare.
+pub(super) const INDEXING_AN_EVENT: usize = 256;
+
+/// A later event.
+struct Event {
     time: i64,
+    hash: u64,
+    place: Place,
 }
 
-/// The events of one key.
+/// The later events that first events of one stretch of time can have, those in the stretch and in the next, by key.
+///
+/// Stretches are as long as the span, or longer. Where the lake is in order of time, neighbouring rows ask one table,
+/// which stays in the cache.
+#[derive(Debug, Clone, Copy, Default)]
+struct Table {
+    /// Where its slots begin; its bits begin at `BITS` times that.
+    at: usize,
+    /// A power of two, or zero where there are no events.
+    slots: usize,
+}
+
+/// A place of a table: a piece of the hash, and the number of the group plus one; zero in an empty one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    tag: u32,
+    group: u32,
+}
+
+/// The events of one key in a table.
 struct Group {
     hash: u64,
     /// One of its events, which has its key.
-    one: Place,
+    one: u32,
     begin: u32,
     end: u32,
+}
+
+/// A column of the key in one batch.
+struct KeyColumn<'a> {
+    places: &'a [i32],
+    strings: &'a StringArray,
+    /// Equal for equal texts of equal dictionaries, in a slice.
+    dictionary: u32,
 }
 
 /// A first event and the later events in its reach.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Match {
     pub(super) first: Place,
-    /// From here in the index, not to `end`.
-    pub(super) begin: u32,
-    pub(super) end: u32,
+    begin: u32,
+    end: u32,
+}
+
+impl Match {
+    /// How many later events there are.
+    pub(super) fn len(&self) -> usize {
+        (self.end - self.begin) as usize
+    }
 }
 
 /// The later events of a slice.
 pub(super) struct Index<'a> {
     spec: &'a Spec,
     rows: &'a [Arc<Rows>],
-    table: HashTable<u32>,
+    /// By batch, and in it by column of the key.
+    first_keys: Vec<KeyColumn<'a>>,
+    then_keys: Vec<KeyColumn<'a>>,
+    /// By stretch, from the one before the first event's.
+    tables: Vec<Table>,
+    slots: Vec<Slot>,
+    /// Which hashes the slots of a table can hold.
+    bits: Vec<u64>,
     groups: Vec<Group>,
-    /// By group, and within one in order of time.
+    /// By group, and within one in order of time: when, and which event.
     times: Vec<i64>,
+    events: Vec<u32>,
+    /// By event.
     places: Vec<Place>,
-    bitmap: Bitmap,
-    /// No match lies outside: first events are at least at `from - span` and at most at `to`.
+    /// The length of a stretch is two to the power of it.
+    width: u32,
+    /// The stretch of the first table.
+    stretch: u64,
+    /// No match lies outside: first events are at least at `from`, which is a span before the slice, and at most at `to`.
     from: i64,
     to: i64,
 }
 
 impl<'a> Index<'a> {
     pub(super) fn new(spec: &'a Spec, slice: &'a Slice<Rows>) -> Result<Self> {
+        let events = events(slice);
+        let mut known = HashMap::new();
         let mut index = Self {
             spec,
             rows: &slice.rows,
-            table: HashTable::new(),
-            groups: Vec::new(),
-            times: Vec::new(),
-            places: Vec::new(),
-            bitmap: Bitmap::new(spec.span, slice.rows.iter().map(|rows| rows.then.len()).sum()),
+            first_keys: key_columns(spec, &slice.rows, Side::First, &mut known)?,
+            then_keys: key_columns(spec, &slice.rows, Side::Then, &mut known)?,
+            tables: Vec::new(),
+            slots: Vec::new(),
+            bits: Vec::new(),
+            groups: Vec::with_capacity(events.len()),
+            times: Vec::with_capacity(2 * events.len()),
+            events: Vec::with_capacity(2 * events.len()),
+            places: events.iter().map(|event| event.place).collect(),
+            width: 0,
+            stretch: 0,
             from: slice.from.saturating_sub(spec.span),
             to: slice.to,
         };
-        let mut entries = Vec::new();
-        for (batch, rows) in slice.rows.iter().enumerate() {
-            if rows.bounds.0 > slice.to || rows.bounds.1 < slice.from {
-                continue;
-            }
-            for later in &rows.then {
-                let time = rows.times[later.row as usize];
-                if slice.from <= time && time <= slice.to {
-                    // Batches of a slice and rows of a batch are far from 2^32.
-                    let place = Place { batch: batch as u32, row: later.row };
-                    index.bitmap.insert(later.hash, time);
-                    entries.push(Entry { group: index.group(later.hash, place)?, place, time });
-                }
-            }
+        if let (Some(first), Some(last)) = (events.first(), events.last()) {
+            index.divide(first.time, last.time);
+            index.fill(&events);
         }
-        index.order(entries);
         Ok(index)
     }
 
-    /// The group of an event's key, new if need be.
-    fn group(&mut self, hash: u64, place: Place) -> Result<u32> {
-        let mut failed = None;
-        let same = |group: &u32| {
-            let group = &self.groups[*group as usize];
-            group.hash == hash
-                && self.same_key(place, Side::Then, group.one).unwrap_or_else(|error| {
-                    failed = Some(error);
-                    false
-                })
-        };
-        let found = self.table.find(hash, same).copied();
-        if let Some(error) = failed {
-            return Err(error);
+    /// Divides the time of the events into stretches: as long as the span at least, and not many more than events.
+    fn divide(&mut self, first: i64, last: i64) {
+        let span = self.spec.span.max(1) as u64;
+        let most = 4 * self.places.len() as u64 + 64;
+        self.width = (64 - (span - 1).leading_zeros()).min(63);
+        while self.width < 63 && (since_ever(last) >> self.width) - (since_ever(first) >> self.width) > most {
+            self.width += 1;
         }
-        let group = match found {
-            Some(group) => group,
-            None => {
-                let group = self.groups.len() as u32;
-                self.groups.push(Group { hash, one: place, begin: 0, end: 0 });
-                let groups = &self.groups;
-                self.table.insert_unique(hash, group, |group| groups[*group as usize].hash);
-                group
-            }
-        };
-        self.groups[group as usize].end += 1;
-        Ok(group)
+        // No time lies before the first stretch there is.
+        self.stretch = (since_ever(first) >> self.width).saturating_sub(1);
+        let stretches = (since_ever(last) >> self.width) - self.stretch + 1;
+        self.tables = vec![Table::default(); stretches as usize];
     }
 
-    /// Puts events by group and time; `end` of a group is the number of its events so far.
-    fn order(&mut self, mut entries: Vec<Entry>) {
-        let mut begin = 0;
-        for group in &mut self.groups {
+    /// Fills the tables with events, which are in order of time.
+    fn fill(&mut self, events: &[Event]) {
+        let stretches: Vec<u32> = events.iter().map(|event| self.table(event.time) as u32).collect();
+        let mut groups: Vec<u32> = Vec::new();
+        let (mut begin, mut end) = (0, 0);
+        for stretch in 0..self.tables.len() {
+            begin += stretches[begin..].iter().take_while(|of| (**of as usize) < stretch).count();
+            end = end.max(begin);
+            end += stretches[end..].iter().take_while(|of| **of as usize <= stretch + 1).count();
+            if begin == end {
+                continue;
+            }
+            let table = Table { at: self.slots.len(), slots: (2 * (end - begin)).next_power_of_two().max(4) };
+            self.tables[stretch] = table;
+            self.slots.resize(table.at + table.slots, Slot::default());
+            self.bits.resize(self.slots.len() * BITS / 64, 0);
+            let first = self.groups.len();
+            groups.clear();
+            // Events of a slice are counted in 32 bits: memory ends before.
+            groups.extend((begin..end).map(|event| self.group(table, events[event].hash, event as u32)));
+            self.order(first, &events[begin..end], &groups, begin);
+        }
+    }
+
+    /// The group of an event's key in a table, new if need be.
+    fn group(&mut self, table: Table, hash: u64, event: u32) -> u32 {
+        let place = self.places[event as usize];
+        let slot = match self.find(table, hash, place, &self.then_keys) {
+            Ok(group) => {
+                self.groups[group as usize].end += 1;
+                return group;
+            }
+            Err(slot) => slot,
+        };
+        let bit = bit(table, hash);
+        self.bits[bit / 64] |= 1 << (bit % 64);
+        self.groups.push(Group { hash, one: event, begin: 0, end: 1 });
+        self.slots[slot] = Slot { tag: tag(hash), group: self.groups.len() as u32 };
+        self.groups.len() as u32 - 1
+    }
+
+    /// Puts the events of a table, the first of which is number `from`, by group and time. Its groups are those from
+    /// `first`, and `end` of each is the number of its events so far.
+    fn order(&mut self, first: usize, events: &[Event], groups: &[u32], from: usize) {
+        let mut begin = self.times.len() as u32;
+        for group in &mut self.groups[first..] {
             group.begin = begin;
             begin += group.end;
             group.end = group.begin;
         }
-        self.times = vec![0; entries.len()];
-        self.places = vec![Place { batch: 0, row: 0 }; entries.len()];
-        // Most lakes are in order of time, or nearly.
-        if !entries.is_sorted_by_key(|entry| entry.time) {
-            entries.sort_by_key(|entry| entry.time);
-        }
-        for entry in &entries {
-            let group = &mut self.groups[entry.group as usize];
-            self.times[group.end as usize] = entry.time;
-            self.places[group.end as usize] = entry.place;
+        self.times.resize(begin as usize, 0);
+        self.events.resize(begin as usize, 0);
+        for (at, (event, group)) in events.iter().zip(groups).enumerate() {
+            let group = &mut self.groups[*group as usize];
+            self.times[group.end as usize] = event.time;
+            self.events[group.end as usize] = (from + at) as u32;
             group.end += 1;
         }
     }
 
-    /// Whether the key of `place`, a row of `side`, is that of the later event `one`.
-    fn same_key(&self, place: Place, side: Side, one: Place) -> Result<bool> {
-        let (rows, others) = (&self.rows[place.batch as usize], &self.rows[one.batch as usize]);
-        let (side, then) = (self.spec.side(side), self.spec.side(Side::Then));
-        for (text, other) in side.keys.iter().zip(&then.keys) {
-            let column = rows.text(self.spec.texts[*text].lifted.column)?;
-            let theirs = others.text(self.spec.texts[*other].lifted.column)?;
-            let (key, their_key) = (column.keys[place.row as usize], theirs.keys[one.row as usize]);
-            let one_value = text == other && key == their_key && Arc::ptr_eq(&column.dictionary, &theirs.dictionary);
-            if !one_value {
-                let strings = &column.dictionary.text(*text)?.strings;
-                let their_strings = &theirs.dictionary.text(*other)?.strings;
-                if strings.value(key as usize) != their_strings.value(their_key as usize) {
-                    return Ok(false);
+    /// The group of a table that has the key of `place`, whose side has `keys`; or else the slot that is free for it.
+    fn find(&self, table: Table, hash: u64, place: Place, keys: &[KeyColumn<'_>]) -> std::result::Result<u32, usize> {
+        let mut slot = hash as usize & (table.slots - 1);
+        loop {
+            let found = self.slots[table.at + slot];
+            if found.group == 0 {
+                return Err(table.at + slot);
+            }
+            if found.tag == tag(hash) {
+                let group = &self.groups[found.group as usize - 1];
+                if group.hash == hash && self.same_key(place, keys, self.places[group.one as usize]) {
+                    return Ok(found.group - 1);
                 }
             }
+            slot = (slot + 1) & (table.slots - 1);
         }
-        Ok(true)
+    }
+
+    /// Whether the key of `place`, whose side has `keys`, is that of the later event at `one`.
+    fn same_key(&self, place: Place, keys: &[KeyColumn<'_>], one: Place) -> bool {
+        let columns = self.spec.side(Side::Then).keys.len();
+        let of = |batch: u32| batch as usize * columns..(batch as usize + 1) * columns;
+        keys[of(place.batch)].iter().zip(&self.then_keys[of(one.batch)]).all(|(mine, theirs)| {
+            let (my, their) = (mine.places[place.row as usize], theirs.places[one.row as usize]);
+            mine.dictionary == theirs.dictionary && my == their
+                || mine.strings.value(my as usize) == theirs.strings.value(their as usize)
+        })
+    }
+
+    /// The number of the table for a time; a number that no table has where there is none.
+    fn table(&self, time: i64) -> usize {
+        (since_ever(time) >> self.width).wrapping_sub(self.stretch) as usize
     }
 
     /// Whether there is nothing to find.
@@ -166,22 +248,29 @@ impl<'a> Index<'a> {
         self.rows
     }
 
-    /// The later events, as matches count them.
+    /// Where the later events stand, by number.
     pub(super) fn places(&self) -> &[Place] {
         &self.places
     }
 
-    /// Bytes that it takes.
-    pub(super) fn size(&self) -> usize {
-        self.table.allocation_size()
-            + self.groups.capacity() * size_of::<Group>()
-            + self.times.capacity() * size_of::<i64>()
-            + self.places.capacity() * size_of::<Place>()
-            + self.bitmap.words.len() * size_of::<u64>()
+    /// The numbers of a match's later events, in order of time.
+    pub(super) fn later(&self, found: &Match) -> &[u32] {
+        &self.events[found.begin as usize..found.end as usize]
     }
 
-    /// The matches of the first events of a batch, and how many of these events were asked for, and how many passed the
-    /// bitmap.
+    /// Bytes that it takes.
+    pub(super) fn size(&self) -> usize {
+        self.tables.capacity() * size_of::<Table>()
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.groups.capacity() * size_of::<Group>()
+            + self.times.capacity() * size_of::<i64>()
+            + self.events.capacity() * size_of::<u32>()
+            + self.places.capacity() * size_of::<Place>()
+            + self.bits.capacity() * size_of::<u64>()
+    }
+
+    /// The matches of the first events of a batch, how many of these events were asked for, and how many of them passed
+    /// the bitmap.
     pub(super) fn matches(&self, batch: usize) -> Result<(Vec<Match>, usize, usize)> {
         let rows = &self.rows[batch];
         if self.is_empty() || rows.bounds.0 > self.to || rows.bounds.1 < self.from {
@@ -190,41 +279,28 @@ impl<'a> Index<'a> {
         let keys = rows.keys(self.spec, Side::First)?;
         let times = rows.times.as_ref();
         let mut asked = 0;
-        // In two steps, so that the misses of the table do not stand in each other's way.
-        let mut passed: Vec<(u64, u32)> = Vec::new();
+        // In two steps, so that the misses of the second do not stand in the way of the first.
+        let mut passed: Vec<(u64, u32)> = Vec::with_capacity(rows.first.len());
         for row in rows.first.set_indices() {
             asked += 1;
+            let Some(table) = self.tables.get(self.table(times[row])).filter(|table| table.slots > 0) else { continue };
             let hash = hash(&keys, row);
-            if self.bitmap.holds(hash, times[row]) {
+            let bit = bit(*table, hash);
+            if self.bits[bit / 64] & 1 << (bit % 64) != 0 {
                 passed.push((hash, row as u32));
             }
         }
-        let mut matches = Vec::new();
+        let mut matches = Vec::with_capacity(passed.len());
         for (hash, row) in &passed {
             let first = Place { batch: batch as u32, row: *row };
-            let Some(group) = self.find(*hash, first)? else { continue };
-            let (begin, end) = self.reach(group, times[*row as usize]);
+            let time = times[*row as usize];
+            let Ok(group) = self.find(self.tables[self.table(time)], *hash, first, &self.first_keys) else { continue };
+            let (begin, end) = self.reach(&self.groups[group as usize], time);
             if begin < end {
                 matches.push(Match { first, begin, end });
             }
         }
         Ok((matches, asked, passed.len()))
-    }
-
-    fn find(&self, hash: u64, first: Place) -> Result<Option<&Group>> {
-        let mut failed = None;
-        let found = self.table.find(hash, |group| {
-            let group = &self.groups[*group as usize];
-            group.hash == hash
-                && self.same_key(first, Side::First, group.one).unwrap_or_else(|error| {
-                    failed = Some(error);
-                    false
-                })
-        });
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(found.map(|group| &self.groups[*group as usize])),
-        }
     }
 
     /// Events of a group in `(time, time + span]`.
@@ -238,45 +314,63 @@ impl<'a> Index<'a> {
     }
 }
 
-/// A Bloom filter of one bit over (key, stretch of time). A stretch is as long as the span, or up to twice as long.
-struct Bitmap {
-    words: Vec<u64>,
-    /// The width of a stretch is two to the power of it.
-    width: u32,
-    /// How much of a hash is no index of a bit.
-    shift: u32,
-}
-
-impl Bitmap {
-    fn new(span: i64, events: usize) -> Self {
-        let bits = (events * BITS).next_power_of_two().max(64);
-        let width = (64 - (span.max(1) as u64 - 1).leading_zeros()).min(63);
-        Self { words: vec![0; bits / 64], width, shift: 64 - bits.trailing_zeros() }
-    }
-
-    /// Stretches are counted from the least time.
-    fn stretch(&self, time: i64) -> u64 {
-        (time as u64 ^ 1 << 63) >> self.width
-    }
-
-    fn bit(&self, hash: u64, stretch: u64) -> (usize, u64) {
-        let bit =
-            (hash ^ stretch.wrapping_mul(0xd6e8_feb8_6659_fd93)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift;
-        ((bit / 64) as usize, 1 << (bit % 64))
-    }
-
-    /// A later event: its first events are in its stretch or in the one before.
-    fn insert(&mut self, hash: u64, time: i64) {
-        let stretch = self.stretch(time);
-        for stretch in [stretch, stretch.wrapping_sub(1)] {
-            let (word, bit) = self.bit(hash, stretch);
-            self.words[word] |= bit;
+/// The later events of a slice in order of time.
+fn events(slice: &Slice<Rows>) -> Vec<Event> {
+    let mut events = Vec::with_capacity(slice.rows.iter().map(|rows| rows.then.len()).sum());
+    for (batch, rows) in slice.rows.iter().enumerate() {
+        if rows.bounds.0 > slice.to || rows.bounds.1 < slice.from {
+            continue;
+        }
+        for later in &rows.then {
+            let time = rows.times[later.row as usize];
+            if slice.from <= time && time <= slice.to {
+                // Batches of a slice, and rows of a batch, are far from 2^32.
+                events.push(Event { time, hash: later.hash, place: Place { batch: batch as u32, row: later.row } });
+            }
         }
     }
-
-    /// Whether a first event can have a later one.
-    fn holds(&self, hash: u64, time: i64) -> bool {
-        let (word, bit) = self.bit(hash, self.stretch(time));
-        self.words[word] & bit != 0
+    // Most lakes are in order of time, or nearly.
+    if !events.is_sorted_by_key(|event| event.time) {
+        events.sort_by_key(|event| event.time);
     }
+    events
+}
+
+/// The columns of a side's key in each batch.
+fn key_columns<'a>(
+    spec: &Spec,
+    rows: &'a [Arc<Rows>],
+    side: Side,
+    known: &mut HashMap<(usize, *const ()), u32>,
+) -> Result<Vec<KeyColumn<'a>>> {
+    let mut columns = Vec::new();
+    for rows in rows {
+        for text in &spec.side(side).keys {
+            let column = rows.text(spec.texts[*text].lifted.column)?;
+            let one = (*text, Arc::as_ptr(&column.dictionary).cast());
+            let next = known.len() as u32;
+            let dictionary = *known.entry(one).or_insert(next);
+            columns.push(KeyColumn {
+                places: column.places(),
+                strings: &column.dictionary.text(*text)?.strings,
+                dictionary,
+            });
+        }
+    }
+    Ok(columns)
+}
+
+/// Time as a number that begins at zero.
+fn since_ever(time: i64) -> u64 {
+    time as u64 ^ 1 << 63
+}
+
+/// The piece of a hash that a slot holds.
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// The bit of a hash in a table.
+fn bit(table: Table, hash: u64) -> usize {
+    table.at * BITS + ((hash >> 24) as usize & (table.slots * BITS - 1))
 }

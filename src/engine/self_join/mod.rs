@@ -30,4 +30,5 @@ mod spec;
 mod stream;
 mod view;
 
+pub(super) use exec::passes;
 pub(super) use rule::SelfJoinRule;

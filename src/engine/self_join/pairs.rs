@@ -23,7 +23,7 @@ pub(super) fn codes(
     let column = spec.texts[text].lifted.column;
     let columns = rows.iter().map(|rows| {
         let column = rows.text(column)?;
-        Ok((column.keys.as_ref(), column.dictionary.text(text)?.codes.as_slice()))
+        Ok((column.places(), column.dictionary.text(text)?.codes.as_slice()))
     });
     let columns = columns.collect::<Result<Vec<(&[i32], &[u32])>>>()?;
     Ok(places

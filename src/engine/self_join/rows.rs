@@ -3,23 +3,55 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{Int32Type, TimestampNanosecondType};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 
 use super::codes::Codes;
-use super::dictionary::Dictionary;
+use super::dictionary::{Dictionary, Sides};
 use super::gather::{Place, gather};
-use super::spec::{Side, Spec};
+use super::spec::{Side, Spec, needed};
 
 /// A text column: for each row the place of its value in a dictionary.
 #[derive(Debug)]
 pub(super) struct TextColumn {
-    /// Never outside of the dictionary; a null has a place of its own.
-    pub(super) keys: ScalarBuffer<i32>,
+    /// Never outside of the dictionary.
+    keys: ScalarBuffer<i32>,
+    /// Where `keys` mean nothing. None in the columns that texts are made of: there a null has a key of its own.
+    nulls: Option<NullBuffer>,
     pub(super) dictionary: Arc<Dictionary>,
+}
+
+impl TextColumn {
+    /// The places of the rows' values, of a column that texts are made of.
+    pub(super) fn places(&self) -> &[i32] {
+        debug_assert!(self.nulls.is_none());
+        &self.keys
+    }
+
+    /// Takes the rows of a mask from sides that their values keep them from.
+    fn keep(&self, sides: &Sides, mask: &mut [u8]) {
+        match self.nulls {
+            None => mask.iter_mut().zip(self.keys.iter()).for_each(|(mask, key)| *mask &= sides.of[*key as usize]),
+            // Rows that it is of no matter to are most of them, as a rule.
+            Some(_) => {
+                for (row, mask) in mask.iter_mut().enumerate().filter(|(_, mask)| **mask & sides.asks != 0) {
+                    *mask &= sides.of[self.place(row)];
+                }
+            }
+        }
+    }
+
+    /// The place of a row's value.
+    pub(super) fn place(&self, row: usize) -> usize {
+        let key = match &self.nulls {
+            Some(nulls) if nulls.is_null(row) => self.dictionary.null(),
+            _ => self.keys[row],
+        };
+        key as usize
+    }
 }
 
 /// A column of the scan.
@@ -46,17 +78,17 @@ pub(super) struct Rows {
     pub(super) first: BooleanBuffer,
     /// The rows of the later side.
     pub(super) then: Vec<Later>,
-    /// The least and the greatest time of a row of either side.
+    /// The least and the greatest time of its rows.
     pub(super) bounds: (i64, i64),
     _memory: MemoryReservation,
 }
 
 impl Rows {
     /// The columns of a side's key: places, and hashes by place.
-    pub(super) fn keys<'a>(&'a self, spec: &Spec, side: Side) -> Result<Vec<(&'a [i32], &'a [u64])>> {
+    pub(super) fn keys<'a>(&'a self, spec: &Spec, side: Side) -> Result<Vec<(&'a [i32], &'a [u32])>> {
         let keys = spec.side(side).keys.iter().map(|text| {
             let column = self.text(spec.texts[*text].lifted.column)?;
-            Ok((column.keys.as_ref(), column.dictionary.text(*text)?.hashes.as_slice()))
+            Ok((column.places(), column.dictionary.text(*text)?.hashes.as_slice()))
         });
         keys.collect()
     }
@@ -70,10 +102,17 @@ impl Rows {
 }
 
 /// The hash of a row's key.
-pub(super) fn hash(keys: &[(&[i32], &[u64])], row: usize) -> u64 {
-    keys.iter().fold(0_u64, |hash, (places, hashes)| {
-        (hash.rotate_left(29) ^ hashes[places[row] as usize]).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    })
+pub(super) fn hash(keys: &[(&[i32], &[u32])], row: usize) -> u64 {
+    let hash = keys.iter().fold(0_u64, |hash, (places, hashes)| {
+        (hash.rotate_left(32) ^ u64::from(hashes[places[row] as usize])).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    });
+    // The low bits of a product depend on few.
+    hash ^ hash >> 32
+}
+
+/// The least and the greatest time.
+fn bounds(times: &[i64]) -> (i64, i64) {
+    times.iter().fold((i64::MAX, i64::MIN), |(least, greatest), time| (least.min(*time), greatest.max(*time)))
 }
 
 /// Reads the batches of one part of the scan.
@@ -98,7 +137,8 @@ impl<'a> Reader<'a> {
         let Some(times) = batch.column(self.spec.time).as_primitive_opt::<TimestampNanosecondType>() else {
             return internal_err!("the time is of type {}", batch.column(self.spec.time).data_type());
         };
-        let mut mask = self.in_time(times.values());
+        let bounds = bounds(times.values());
+        let mut mask = self.in_time(times.values(), bounds);
         if let Some(nulls) = times.nulls().filter(|nulls| nulls.null_count() > 0) {
             mask.iter_mut().zip(nulls).filter(|(_, valid)| !valid).for_each(|(mask, _)| *mask = 0);
         }
@@ -106,9 +146,10 @@ impl<'a> Reader<'a> {
         let mut columns = Vec::with_capacity(batch.num_columns());
         for (index, array) in batch.columns().iter().enumerate() {
             columns.push(self.column(index, array, &memory)?);
-            if let Some(Column::Text(text)) = columns.last() {
-                let sides = text.dictionary.sides();
-                mask.iter_mut().zip(text.keys.iter()).for_each(|(mask, key)| *mask &= sides[*key as usize]);
+            if let Some(Column::Text(text)) = columns.last()
+                && let Some(sides) = text.dictionary.sides()
+            {
+                text.keep(sides, &mut mask);
             }
         }
         let mut rows = Rows {
@@ -116,17 +157,12 @@ impl<'a> Reader<'a> {
             columns,
             first: BooleanBuffer::new_unset(0),
             then: Vec::new(),
-            bounds: (i64::MAX, i64::MIN),
+            bounds,
             _memory: memory,
         };
         self.check_rest(&rows, &mut mask)?;
 
-        for (mask, time) in mask.iter().zip(times.values()) {
-            if *mask != 0 {
-                rows.bounds = (rows.bounds.0.min(*time), rows.bounds.1.max(*time));
-            }
-        }
-        if rows.bounds.0 > rows.bounds.1 {
+        if mask.iter().all(|mask| *mask == 0) {
             return Ok(None);
         }
         rows.first = BooleanBuffer::collect_bool(len, |row| mask[row] & Side::First.bit() != 0);
@@ -139,9 +175,13 @@ impl<'a> Reader<'a> {
         Ok(Some(rows))
     }
 
-    /// For each time, the sides whose range holds it.
-    fn in_time(&self, times: &[i64]) -> Vec<u8> {
+    /// For each time, the sides whose range holds it; all times lie in `bounds`.
+    fn in_time(&self, times: &[i64], bounds: (i64, i64)) -> Vec<u8> {
         let [(first, last), (then, until)] = Side::BOTH.map(|side| self.spec.side(side).times);
+        let [in_first, in_then] = [(first, last), (then, until)].map(|(from, to)| from <= bounds.0 && bounds.1 <= to);
+        if in_first && in_then {
+            return vec![Side::First.bit() | Side::Then.bit(); times.len()];
+        }
         let holds = |from: i64, to: i64, time: i64| u8::from(from <= time) & u8::from(time <= to);
         let sides = |time: &i64| holds(first, last, *time) | holds(then, until, *time) << 1;
         times.iter().map(sides).collect()
@@ -164,14 +204,19 @@ impl<'a> Reader<'a> {
             return internal_err!("a dictionary is indexed by {}", encoded.keys().data_type());
         };
         memory.try_grow(size_of_val(keys.values().as_ref()))?;
-        let keys = match keys.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => keys.values().clone(),
-            Some(nulls) => {
-                let null = dictionary.null();
-                keys.values().iter().zip(nulls).map(|(key, valid)| if valid { *key } else { null }).collect()
+        let nulls = keys.nulls().filter(|nulls| nulls.null_count() > 0);
+        let of_texts = self.spec.texts.iter().any(|text| text.lifted.column == index);
+        let (keys, nulls) = match nulls {
+            Some(nulls) if of_texts => {
+                let mut places = keys.values().to_vec();
+                for row in (!nulls.inner()).set_indices() {
+                    places[row] = dictionary.null();
+                }
+                (places.into(), None)
             }
+            nulls => (keys.values().clone(), nulls.cloned()),
         };
-        Ok(Column::Text(TextColumn { keys, dictionary }))
+        Ok(Column::Text(TextColumn { keys, nulls, dictionary }))
     }
 
     /// Asks what is not about one text or the time of the rows that have passed everything else.
@@ -182,7 +227,7 @@ impl<'a> Reader<'a> {
                 .filter(|row| mask[*row] & side.bit() != 0)
                 .map(|row| Place { batch: 0, row: row as u32 })
                 .collect();
-            let batch = gather(self.spec, &[rows], &asked)?;
+            let batch = gather(self.spec, &[rows], &asked, &needed(condition, self.spec.schema.fields().len()))?;
             let passes = condition.evaluate(&batch)?.into_array(asked.len())?;
             let passes = as_boolean_array(&passes)
                 .map_err(|_| exec_datafusion_err!("a condition gives {} instead of a boolean", passes.data_type()))?;

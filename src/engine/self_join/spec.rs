@@ -10,9 +10,7 @@ use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{
-    PhysicalExprRef, ScalarFunctionExpr, conjunction_opt, split_conjunction,
-};
+use datafusion::physical_expr::{PhysicalExprRef, ScalarFunctionExpr, conjunction_opt, split_conjunction};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 
@@ -71,6 +69,8 @@ pub(super) struct SideSpec {
     pub(super) rest: Option<PhysicalExprRef>,
     /// Its key, by position in `Spec::texts`.
     pub(super) keys: Vec<usize>,
+    /// Which columns of the scan make its columns of a pair, and of the filter of pairs.
+    pub(super) needed: Vec<bool>,
 }
 
 /// The join of a scan with itself.
@@ -133,6 +133,7 @@ impl Spec {
                 lifted: Vec::new(),
                 rest: None,
                 keys: Vec::new(),
+                needed: vec![false; schema.fields().len()],
             };
             let mut rest = Vec::new();
             for condition in &view.conditions {
@@ -154,13 +155,21 @@ impl Spec {
             debug_assert_eq!(role.bit() as usize, sides.len() + 1);
             sides.push(side);
         }
-        let Ok(sides) = <[SideSpec; 2]>::try_from(sides) else { return Ok(None) };
+        let Ok(mut sides) = <[SideSpec; 2]>::try_from(sides) else { return Ok(None) };
 
         let (apart, filter) = match &join.join().filter {
             Some(filter) => split(filter, first.side, &sides, &mut texts)?,
             None => (Vec::new(), None),
         };
-        let output = join.output_columns().iter().map(|column| (role(column.side), column.index)).collect();
+        let output: Vec<_> = join.output_columns().iter().map(|column| (role(column.side), column.index)).collect();
+        let of_filter = filter.iter().flat_map(|filter| filter.column_indices());
+        let of_filter = of_filter.map(|column| (filter_role(column.side), column.index));
+        for (side, index) in output.iter().copied().chain(of_filter) {
+            let side = &mut sides[usize::from(side == Side::Then)];
+            for column in collect_columns(&side.columns[index]) {
+                side.needed[column.index()] = true;
+            }
+        }
         let span = i64::try_from(sequence.span().max(0)).unwrap_or(i64::MAX);
         let texts = texts.texts;
         let output_schema = join.schema();
@@ -175,6 +184,18 @@ impl Spec {
         self.texts = texts.texts;
         Ok(text?.inspect(|text| self.texts[*text].coded = true))
     }
+}
+
+/// The role of a side of `Spec::filter`.
+pub(super) fn filter_role(side: JoinSide) -> Side {
+    if side == JoinSide::Left { Side::First } else { Side::Then }
+}
+
+/// The columns of `expression`, among so many.
+pub(super) fn needed(expression: &PhysicalExprRef, columns: usize) -> Vec<bool> {
+    let mut needed = vec![false; columns];
+    collect_columns(expression).iter().for_each(|column| needed[column.index()] = true);
+    needed
 }
 
 /// The columns of the table that both views need, and the views over these alone.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::Sender;
 use super::codes::Codes;
 use super::count::{CountSpec, Counter};
 use super::gather::Pairs;
-use super::index::{Index, Match};
+use super::index::{INDEXING_AN_EVENT, Index, Match};
 use super::pairs::{Apart, Output};
 use super::rows::{Reader, Rows};
 use super::schedule::{Kept, Schedule, Slice};
@@ -24,9 +24,6 @@ use super::spec::Spec;
 
 /// Candidate pairs after which other tasks, and cancelling, have a chance.
 const MUCH: usize = 1 << 20;
-
-/// Bytes of an index for each later event: entry, time, place, group, table and bitmap.
-const INDEXING_AN_EVENT: usize = 128;
 
 impl Kept for Rows {
     fn bounds(&self) -> (i64, i64) {
@@ -214,7 +211,8 @@ impl Task {
                     let found = find(&index, batch, &self.metrics)?;
                     let firsts = apart.firsts(&index, &found)?;
                     for (number, each) in found.iter().enumerate() {
-                        for event in each.begin as usize..each.end as usize {
+                        for event in index.later(each) {
+                            let event = *event as usize;
                             if !apart.differ(&firsts, number, event) {
                                 continue;
                             }

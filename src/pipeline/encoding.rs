@@ -1,0 +1,80 @@
+//! Encodes the rows of each window, beside the evaluation that gives them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{HitSchema, WindowRows, WindowWriter};
+
+/// Encodes rows that come window by window.
+pub(super) struct Encoding {
+    schema: Arc<HitSchema>,
+    windows: usize,
+    /// Windows that are encoded at once.
+    tasks: usize,
+    /// The window that rows come for.
+    current: Option<(usize, Vec<RecordBatch>)>,
+    running: VecDeque<(usize, JoinHandle<Result<WindowRows>>)>,
+    done: BTreeMap<usize, WindowRows>,
+}
+
+impl Encoding {
+    pub(super) fn new(schema: Arc<HitSchema>, windows: usize, tasks: usize) -> Self {
+        let (current, running, done) = (None, VecDeque::new(), BTreeMap::new());
+        Self { schema, windows, tasks, current, running, done }
+    }
+
+    /// Adds rows of a window; all of a window's come before those of another.
+    pub(super) async fn add(&mut self, window: usize, rows: RecordBatch) -> Result<()> {
+        match &mut self.current {
+            Some((current, batches)) if *current == window => batches.push(rows),
+            _ => {
+                if let Some((current, batches)) = self.current.replace((window, vec![rows])) {
+                    self.start(current, batches).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What each window has, in the order of the windows.
+    pub(super) async fn finish(mut self) -> Result<Vec<WindowRows>> {
+        if let Some((current, batches)) = self.current.take() {
+            self.start(current, batches).await?;
+        }
+        while !self.running.is_empty() {
+            self.wait().await?;
+        }
+        for window in 0..self.windows {
+            if !self.done.contains_key(&window) {
+                self.done.insert(window, encode(&self.schema, &[])?);
+            }
+        }
+        Ok(self.done.into_values().collect())
+    }
+
+    async fn start(&mut self, window: usize, batches: Vec<RecordBatch>) -> Result<()> {
+        if self.running.len() >= self.tasks {
+            self.wait().await?;
+        }
+        let schema = Arc::clone(&self.schema);
+        self.running.push_back((window, tokio::task::spawn_blocking(move || encode(&schema, &batches))));
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Result<()> {
+        let Some((window, task)) = self.running.pop_front() else { return Ok(()) };
+        let rows = task.await.map_err(|e| Error::new(ErrorKind::Output, "encoding the hits failed").caused_by(e))??;
+        self.done.insert(window, rows);
+        Ok(())
+    }
+}
+
+fn encode(schema: &HitSchema, batches: &[RecordBatch]) -> Result<WindowRows> {
+    let mut writer = WindowWriter::new(schema)?;
+    batches.iter().try_for_each(|batch| writer.write(batch))?;
+    writer.finish()
+}
