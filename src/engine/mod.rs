@@ -4,6 +4,7 @@ mod bind;
 mod contract;
 mod hunt;
 mod interval_join;
+mod row_number;
 mod self_join;
 mod session;
 

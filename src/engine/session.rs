@@ -7,9 +7,13 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::interval_join::IntervalJoinRule;
+use super::row_number::RowNumberRule;
+use super::self_join::SelfJoinRule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::functions;
 use crate::settings::Settings;
@@ -54,7 +58,7 @@ pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
         .map_err(|e| Error::new(ErrorKind::Engine, "the engine cannot be set up").caused_by(e))?;
     let mut builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
     if limits.interval_join {
-        builder = builder.with_physical_optimizer_rules(IntervalJoinRule::among_others());
+        builder = builder.with_physical_optimizer_rules(rules());
     }
     let state = builder.build();
     let context = SessionContext::new_with_state(state);
@@ -65,4 +69,19 @@ pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
         context.register_udaf(function);
     }
     Ok(context)
+}
+
+/// The engine's own rules, with ours among them.
+///
+/// They come when joins have their sides, partitions and columns, and nothing moves any more, so that an operator can be
+/// replaced as it stands. They come before the hash join would put a dynamic filter of its keys into the scan of its
+/// probe side, which nobody would fill then.
+pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let place = rules.iter().position(|rule| rule.name() == "EnsureCooperative").unwrap_or(rules.len());
+    // The second replaces what the first has put in place.
+    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 3] =
+        [Arc::new(IntervalJoinRule), Arc::new(SelfJoinRule), Arc::new(RowNumberRule)];
+    rules.splice(place..place, ours);
+    rules
 }

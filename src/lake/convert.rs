@@ -18,6 +18,7 @@ use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use super::columns::{TEXT, TextForm, instant_type};
+use super::dictionary::to_dictionary;
 use crate::job::EpochUnit;
 
 /// What a scan met that the run should tell of.
@@ -173,7 +174,7 @@ impl ScalarUDFImpl for LakeString {
         let text = to_text(&arrays[0])?;
         Ok(ColumnarValue::Array(match self.form {
             TextForm::Plain => text,
-            TextForm::Dictionary => cast(&text, &self.form.data_type())?,
+            TextForm::Dictionary => to_dictionary(text.as_string::<i32>())?,
         }))
     }
 }

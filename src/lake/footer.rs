@@ -137,15 +137,26 @@ impl FileFacts {
         }
         let mut fields = self.reading_schema.fields().to_vec();
         for root in self.found.iter().flatten() {
-            let encoded = self.leaves_of(*root).all(|leaf| {
-                self.metadata.row_groups().iter().all(|group| group.column(leaf).dictionary_page_offset().is_some())
-            });
-            let noted = is_noted_text(self.schema.field(*root).data_type());
-            if fields[*root].data_type() == &TEXT && encoded && noted {
+            if self.is_dictionary(*root) {
                 fields[*root] = Arc::new(fields[*root].as_ref().clone().with_data_type(form.data_type()));
             }
         }
         Arc::new(Schema::new_with_metadata(fields, self.reading_schema.metadata().clone()))
+    }
+
+    /// Whether all text of the job comes as dictionaries from the reader.
+    pub(crate) fn has_dictionaries(&self) -> bool {
+        let is_text = |root: &&usize| self.reading_schema.field(**root).data_type() == &TEXT;
+        self.found.iter().flatten().filter(is_text).all(|root| self.is_dictionary(*root))
+    }
+
+    /// Whether a column of the file's schema is text that has a dictionary in each row group.
+    fn is_dictionary(&self, root: usize) -> bool {
+        let encoded =
+            |leaf| self.metadata.row_groups().iter().all(|group| group.column(leaf).dictionary_page_offset().is_some());
+        self.reading_schema.field(root).data_type() == &TEXT
+            && is_noted_text(self.schema.field(root).data_type())
+            && self.leaves_of(root).all(encoded)
     }
 
     /// The leaf columns that make up a column of the file's schema.

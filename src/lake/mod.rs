@@ -5,6 +5,7 @@ mod adapter;
 mod columns;
 mod convert;
 mod delta;
+mod dictionary;
 mod footer;
 mod layout;
 mod listing;

@@ -30,6 +30,9 @@ use super::table::RawTable;
 /// to its root, so the name says nothing about where that is; two containers of one account cannot be confused.
 const SOURCE_URL: &str = "lake://source/";
 
+/// Rows of a batch whose text is made into dictionaries.
+const LARGE_BATCH: usize = 1 << 16;
+
 /// Some columns of `raw`, read by the engine's Parquet scan.
 ///
 /// It wraps that scan, so that a rule of ours can tell which table a scan reads and ask for another form of it.
@@ -116,6 +119,11 @@ impl LakeScanExec {
             .with_parquet_file_reader_factory(Arc::new(readers))
             // Row groups were chosen by their times; the index of pages is one more request a file.
             .with_enable_page_index(false);
+        // A dictionary that the files do not have is made for each batch anew: the larger the batch, the less of it.
+        let batch_size = match form {
+            TextForm::Dictionary if table.files().iter().any(|file| !file.has_dictionaries()) => Some(LARGE_BATCH),
+            _ => None,
+        };
         let adapter = LakeAdapterFactory::new(Arc::clone(table.columns()), form, Arc::clone(table.notices()));
         let config = FileScanConfigBuilder::new(reading.url.clone(), Arc::new(source))
             .with_file_groups(groups)
@@ -123,6 +131,7 @@ impl LakeScanExec {
             .with_preserve_order(!times.is_empty())
             .with_projection_indices(Some(columns.clone()))?
             .with_limit(fetch)
+            .with_batch_size(batch_size)
             .with_expr_adapter(Some(Arc::new(adapter)))
             .build();
         let scan = DataSourceExec::from_data_source(config);

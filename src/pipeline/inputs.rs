@@ -30,8 +30,8 @@ pub(super) struct Extent {
     pub(super) bytes: u64,
     /// Their size after decoding, as far as footers tell.
     pub(super) decoded_bytes: u64,
-    /// Of these, those of row groups whose footers do not tell their times.
-    pub(super) timeless_bytes: u64,
+    /// Rows of row groups whose footers do not tell their times.
+    pub(super) timeless_rows: u64,
     /// The coarsest unit of their times.
     pub(super) resolution: Option<Resolution>,
 }
@@ -107,7 +107,7 @@ impl Inputs {
 
     /// What `files` hold for times in the half-open range.
     pub(super) fn extent(&self, files: &[usize], (from, to): (i64, i64)) -> Extent {
-        let mut extent = Extent { rows: 0, bytes: 0, decoded_bytes: 0, timeless_bytes: 0, resolution: None };
+        let mut extent = Extent { rows: 0, bytes: 0, decoded_bytes: 0, timeless_rows: 0, resolution: None };
         for facts in self.facts(files) {
             let groups = facts.row_groups.iter().filter(|group| group.rows > 0 && group.may_hold(from, to));
             let mut read = false;
@@ -115,7 +115,7 @@ impl Inputs {
                 extent.rows += group.rows;
                 extent.bytes += group.bytes;
                 extent.decoded_bytes += group.decoded_bytes;
-                extent.timeless_bytes += if group.times.is_none() { group.decoded_bytes } else { 0 };
+                extent.timeless_rows += if group.times.is_none() { group.rows } else { 0 };
                 read = true;
             }
             if read {

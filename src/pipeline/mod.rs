@@ -33,6 +33,9 @@ use inputs::Inputs;
 /// Rows take about this many times the memory that their decoded pages do, once they stand in a join's table.
 const MEMORY_PER_DECODED_BYTE: u64 = 8;
 
+/// Bytes of a row while it is joined with rows of its own table: places in dictionaries, and the time.
+const ROW: u64 = 32;
+
 /// How much larger a chunk may be whose rows leave memory again while it is read. What is left of a window is its hits
 /// and its common keys; and a chunk is what a run that is killed does again.
 const PASSING: u64 = 4;
@@ -84,7 +87,7 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
         warnings: survey.warnings(),
         read: (0, 0),
         survey: &survey,
-        passes: crate::explain::passes(job, settings).await?,
+        passes: survey.windows.len() > 1 && crate::explain::passes(job, settings).await?,
     };
     let mut report = run.windows().await?;
     report.elapsed = began.elapsed();
@@ -265,9 +268,9 @@ impl<'a> Run<'a> {
         let budget = self.settings.memory_limit as u64 / MEMORY_PER_DECODED_BYTE;
         let cost = |index: &usize| {
             let extent = inputs.extent(&survey.windows[*index].files, self.range(&[*index]));
-            // Rows of unknown times stay until all of them are read.
             match self.passes {
-                true => extent.timeless_bytes + (extent.decoded_bytes - extent.timeless_bytes) / PASSING,
+                // Rows of unknown times stay until all of them are read.
+                true => ROW * (extent.timeless_rows + (extent.rows - extent.timeless_rows) / PASSING),
                 false => extent.decoded_bytes,
             }
         };

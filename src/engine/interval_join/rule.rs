@@ -10,35 +10,17 @@ use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, conjunction_opt, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
 use super::exec::{IntervalJoinExec, Join};
 use super::sequence::Sequence;
-use crate::engine::self_join::SelfJoinRule;
 use crate::functions;
 
 /// Replaces an inner hash join that asks for `followed_within` between its sides by an interval join.
 #[derive(Debug)]
 pub(crate) struct IntervalJoinRule;
-
-impl IntervalJoinRule {
-    /// The engine's own rules with this one among them.
-    ///
-    /// It comes when joins have their sides, partitions and columns, and nothing moves any more, so that the hash join
-    /// can be replaced as it stands. It comes before the hash join would put a dynamic filter of its keys into the scan
-    /// of its probe side, which nobody would fill then.
-    pub(crate) fn among_others() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-        let mut rules = PhysicalOptimizer::new().rules;
-        let place = rules.iter().position(|rule| rule.name() == "EnsureCooperative").unwrap_or(rules.len());
-        rules.insert(place, Arc::new(Self));
-        // It replaces what this one has put in place.
-        rules.insert(place + 1, Arc::new(SelfJoinRule));
-        rules
-    }
-}
 
 impl PhysicalOptimizerRule for IntervalJoinRule {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {

@@ -6,7 +6,6 @@ use datafusion::datasource::MemTable;
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 
-use super::super::IntervalJoinRule;
 use super::data::{Draw, batch};
 use crate::engine::{Limits, context};
 use crate::window::{Span, parse_instant};
@@ -112,7 +111,7 @@ async fn the_hunt_takes_it() {
 
 #[test]
 fn the_rule_comes_before_dynamic_filters() {
-    let rules = IntervalJoinRule::among_others();
+    let rules = crate::engine::session::rules();
     let place = |name: &str| rules.iter().position(|rule| rule.name() == name).unwrap();
     assert!(place("join_selection") < place("IntervalJoin"));
     assert!(place("ProjectionPushdown") < place("IntervalJoin"));
