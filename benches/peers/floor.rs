@@ -10,21 +10,29 @@ use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
+use crate::Result;
+
 /// The columns of the hunt.
 const COLUMNS: [&str; 6] =
     ["TimeGenerated", "UserPrincipalName", "IPAddress", "AppDisplayName", "ResultType", "ResultDescription"];
 
-/// Decodes the row groups of `files` with as many threads, text as dictionaries where the files have them; the rows.
-pub fn decode(files: &[PathBuf], threads: usize, dictionaries: bool) -> Result<u64, Box<dyn std::error::Error>> {
+/// Decodes the row groups of `files` with so many threads, text as dictionaries where a file has them; the rows.
+pub(crate) fn decode(files: &[PathBuf], threads: usize) -> Result<u64> {
     let mut groups = Vec::new();
     for path in files {
         let metadata = ArrowReaderMetadata::load(&File::open(path)?, ArrowReaderOptions::new())?;
+        // Dictionaries of plain text would have to be made.
+        let encoded = metadata
+            .metadata()
+            .row_groups()
+            .iter()
+            .all(|group| group.columns().iter().any(|column| column.dictionary_page_offset().is_some()));
         let fields: Vec<Field> = metadata
             .schema()
             .fields()
             .iter()
             .map(|field| match field.data_type() {
-                DataType::Utf8 | DataType::Dictionary(..) if dictionaries => field
+                DataType::Utf8 | DataType::Dictionary(..) if encoded => field
                     .as_ref()
                     .clone()
                     .with_data_type(DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))),

@@ -29,14 +29,13 @@ fn the_shape_of_the_plan() {
 }
 
 #[test]
-fn the_join_and_the_scans_of_the_plan() {
+fn the_join_and_the_scan_of_the_plan() {
     let plan = plan(true);
     let line = |operator: &str| plan.lines().filter(|line| line.trim_start().starts_with(operator)).collect::<Vec<_>>();
-    let joins = line("IntervalJoinExec");
+    let joins = line("IntervalSelfJoinExec");
     assert_eq!(joins.len(), 1, "{plan}");
     insta::assert_snapshot!("the_join", joins[0].trim());
-    for scan in line("DataSourceExec") {
-        assert!(scan.contains("TimeGenerated"), "{scan}");
-    }
-    assert_eq!(line("DataSourceExec").len(), 2, "the table is scanned once for each side");
+    let scans = line("LakeScanExec");
+    assert_eq!(scans.len(), 1, "one scan feeds both sides: {plan}");
+    insta::assert_snapshot!("the_scan", scans[0].trim());
 }

@@ -37,13 +37,13 @@ pub(crate) struct Join {
     /// What pairs have to pass besides.
     pub(crate) filter: Option<JoinFilter>,
     /// How the inputs are partitioned: both by the keys, or left in one partition.
-    pub(super) mode: PartitionMode,
+    pub(crate) mode: PartitionMode,
     /// The side that is held in memory; left unless both are partitioned.
-    pub(super) build_side: JoinSide,
+    pub(crate) build_side: JoinSide,
     /// Columns to give, of those of left and right.
-    pub(super) projection: Option<Vec<usize>>,
+    pub(crate) projection: Option<Vec<usize>>,
     /// Rows to give at most, in each partition.
-    pub(super) fetch: Option<usize>,
+    pub(crate) fetch: Option<usize>,
 }
 
 /// An inner join of rows with the same key that follow each other within a span of time.
@@ -64,7 +64,7 @@ pub(crate) struct IntervalJoinExec {
 }
 
 impl IntervalJoinExec {
-    pub(super) fn try_new(left: Arc<dyn ExecutionPlan>, right: Arc<dyn ExecutionPlan>, join: Join) -> Result<Self> {
+    pub(crate) fn try_new(left: Arc<dyn ExecutionPlan>, right: Arc<dyn ExecutionPlan>, join: Join) -> Result<Self> {
         match (join.mode, join.build_side) {
             (PartitionMode::Partitioned, JoinSide::Left | JoinSide::Right)
             | (PartitionMode::CollectLeft, JoinSide::Left) => {}

@@ -22,7 +22,11 @@ mod stream;
 mod table;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(super) use exec::IntervalJoinExec;
+#[cfg(test)]
+pub(super) use exec::Join;
 pub(super) use rule::{IntervalJoinRule, narrow};
+#[cfg(test)]
+pub(super) use sequence::Sequence;

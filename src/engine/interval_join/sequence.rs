@@ -19,7 +19,7 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// None where both columns belong to one side.
-    pub(super) fn try_new(first: ColumnIndex, then: ColumnIndex, span: i128) -> Option<Self> {
+    pub(crate) fn try_new(first: ColumnIndex, then: ColumnIndex, span: i128) -> Option<Self> {
         let sides = [first.side, then.side];
         let apart = sides == [JoinSide::Left, JoinSide::Right] || sides == [JoinSide::Right, JoinSide::Left];
         apart.then_some(Self { first, then, span })

@@ -30,5 +30,8 @@ mod spec;
 mod stream;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use exec::passes;
 pub(super) use rule::SelfJoinRule;

@@ -219,13 +219,16 @@ fn narrowed(views: [View; 2], raw: &SchemaRef) -> Result<(Vec<usize>, [View; 2])
     }
 }
 
+/// Texts of the first event with texts of the later one.
+type TextPairs = Vec<(usize, usize)>;
+
 /// Splits a filter of pairs: texts that must differ, and the rest over sides named by their roles.
 fn split(
     filter: &JoinFilter,
     first: JoinSide,
     sides: &[SideSpec; 2],
     texts: &mut Texts<'_>,
-) -> Result<(Vec<(usize, usize)>, Option<JoinFilter>)> {
+) -> Result<(TextPairs, Option<JoinFilter>)> {
     let mut apart = Vec::new();
     let mut rest = Vec::new();
     for condition in split_conjunction(filter.expression()) {

@@ -6,19 +6,19 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, T
 
 /// One event.
 #[derive(Debug, Clone)]
-pub(super) struct Event {
-    pub(super) id: i64,
-    pub(super) user: Option<&'static str>,
-    pub(super) ip: Option<i64>,
-    pub(super) time: Option<i64>,
-    pub(super) app: Option<&'static str>,
+pub(in crate::engine) struct Event {
+    pub(in crate::engine) id: i64,
+    pub(in crate::engine) user: Option<&'static str>,
+    pub(in crate::engine) ip: Option<i64>,
+    pub(in crate::engine) time: Option<i64>,
+    pub(in crate::engine) app: Option<&'static str>,
 }
 
 /// SplitMix64.
-pub(super) struct Draw(pub(super) u64);
+pub(in crate::engine) struct Draw(pub(in crate::engine) u64);
 
 impl Draw {
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(in crate::engine) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,7 +31,7 @@ impl Draw {
     }
 
     /// Events that often share their key, their time or both.
-    pub(super) fn events(&mut self, count: usize) -> Vec<Event> {
+    pub(in crate::engine) fn events(&mut self, count: usize) -> Vec<Event> {
         (0..count as i64)
             .map(|id| Event {
                 id,
@@ -48,7 +48,7 @@ impl Draw {
     }
 }
 
-pub(super) fn batch(events: &[Event]) -> RecordBatch {
+pub(in crate::engine) fn batch(events: &[Event]) -> RecordBatch {
     let time = events.iter().map(|e| e.time).collect::<TimestampNanosecondArray>().with_timezone("UTC");
     let columns: [(&str, ArrayRef); 5] = [
         ("id", Arc::new(events.iter().map(|e| Some(e.id)).collect::<Int64Array>())),
@@ -61,7 +61,7 @@ pub(super) fn batch(events: &[Event]) -> RecordBatch {
 }
 
 /// The ids of all pairs (first event, later event) that stand together, sorted; with the apps different if asked.
-pub(super) fn naive(first: &[Event], then: &[Event], span: i128, other_app: bool) -> Vec<(i64, i64)> {
+pub(in crate::engine) fn naive(first: &[Event], then: &[Event], span: i128, other_app: bool) -> Vec<(i64, i64)> {
     let equal = |a: &Event, b: &Event| Some(a.user? == b.user? && a.ip? == b.ip?);
     let follows = |a: &Event, b: &Event| {
         let later = i128::from(b.time?) - i128::from(a.time?);

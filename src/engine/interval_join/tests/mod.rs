@@ -1,5 +1,5 @@
 //! The operator against a naive join, and the rule that puts it in place.
 
-mod data;
+pub(in crate::engine) mod data;
 mod operator;
 mod replacing;

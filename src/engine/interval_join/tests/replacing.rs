@@ -103,7 +103,8 @@ async fn the_hunt_takes_it() {
     let span = Span::try_new(parse_instant("2024-05-01").unwrap(), parse_instant("2024-05-02").unwrap()).unwrap();
     let mut settings = Settings::new(&job, "in", "out", span).unwrap();
     let text = crate::explain(&job, &settings).await.unwrap();
-    assert!(text.contains("IntervalJoinExec: mode=") && text.contains("SuccessAppDisplayName@"), "{text}");
+    // Its sides are one table.
+    assert!(text.contains("IntervalSelfJoinExec: on=") && text.contains("counted_by=[window_start, "), "{text}");
     assert!(!text.contains("HashJoinExec"), "{text}");
     settings.interval_join = false;
     assert!(crate::explain(&job, &settings).await.unwrap().contains("HashJoinExec"));
@@ -116,5 +117,6 @@ fn the_rule_comes_before_dynamic_filters() {
     assert!(place("join_selection") < place("IntervalJoin"));
     assert!(place("ProjectionPushdown") < place("IntervalJoin"));
     assert!(place("IntervalJoin") < place("FilterPushdown(Post)"));
-    assert_eq!(place("IntervalJoin") + 1, place("EnsureCooperative"));
+    assert_eq!(place("IntervalJoin") + 1, place("IntervalSelfJoin"));
+    assert!(place("IntervalSelfJoin") < place("EnsureCooperative"));
 }

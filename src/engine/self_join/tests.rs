@@ -1,0 +1,384 @@
+//! The operator against a join that is right because it is naive, over parts of any shape.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, Int64Array, RecordBatch, TimestampNanosecondArray,
+};
+use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampNanosecondType};
+use datafusion::common::{JoinSide, ScalarValue};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExprRef;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, col, lit};
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::joins::PartitionMode;
+use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
+use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
+use datafusion::prelude::SessionConfig;
+use futures::StreamExt;
+
+use super::count::{Aggregate, CountSpec, Grouping};
+use super::exec::IntervalSelfJoinExec;
+use super::schedule::{Kept, Schedule};
+use super::spec::{Spec, alone};
+use super::view::View;
+use crate::engine::interval_join::tests::data::{Draw, Event, naive};
+use crate::engine::interval_join::{IntervalJoinExec, Join, Sequence};
+
+const TIME: usize = 3;
+
+/// As SQL sees it.
+fn schema() -> SchemaRef {
+    let text = |name| Field::new(name, DataType::Utf8, true);
+    let time = DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Nanosecond, Some("UTC".into()));
+    let fields = [Field::new("id", DataType::Int64, true), text("user"), text("ip"), Field::new("time", time, true)];
+    Arc::new(Schema::new(fields.into_iter().chain([text("app")]).collect::<Vec<_>>()))
+}
+
+/// As a scan gives it.
+fn batch(events: &[Event]) -> RecordBatch {
+    let text = |texts: Vec<Option<String>>| -> ArrayRef {
+        Arc::new(texts.iter().map(Option::as_deref).collect::<DictionaryArray<Int32Type>>())
+    };
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let columns: [(&str, ArrayRef); 5] = [
+        ("id", Arc::new(events.iter().map(|e| Some(e.id)).collect::<Int64Array>())),
+        ("user", text(events.iter().map(|e| owned(e.user)).collect())),
+        ("ip", text(events.iter().map(|e| e.ip.map(|ip| ip.to_string())).collect())),
+        ("time", Arc::new(events.iter().map(|e| e.time).collect::<TimestampNanosecondArray>().with_timezone("UTC"))),
+        ("app", text(events.iter().map(|e| owned(e.app)).collect())),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+}
+
+/// Whether an event is of the first side: one condition of each kind.
+fn is_first(event: &Event) -> bool {
+    event.id % 5 != 0 && event.app.is_some_and(|app| app != "z") && event.time.is_some_and(|time| time >= 1)
+}
+
+fn is_then(event: &Event) -> bool {
+    event.app.is_some_and(|app| !app.is_empty()) && event.time.is_some_and(|time| time < 12)
+}
+
+fn binary(left: PhysicalExprRef, op: Operator, right: PhysicalExprRef) -> PhysicalExprRef {
+    Arc::new(BinaryExpr::new(left, op, right))
+}
+
+fn instant(time: i64) -> PhysicalExprRef {
+    lit(ScalarValue::TimestampNanosecond(Some(time), Some("UTC".into())))
+}
+
+fn views() -> [View; 2] {
+    let schema = schema();
+    let column = |name: &str| col(name, &schema).unwrap();
+    let columns: Vec<PhysicalExprRef> = schema.fields().iter().map(|field| column(field.name())).collect();
+    let fifth = binary(column("id"), Operator::Modulo, lit(5_i64));
+    let first = vec![
+        binary(fifth, Operator::NotEq, lit(0_i64)),
+        binary(column("app"), Operator::NotEq, lit("z")),
+        binary(instant(1), Operator::LtEq, column("time")),
+    ];
+    let then = vec![binary(lit(""), Operator::NotEq, column("app")), binary(column("time"), Operator::Lt, instant(12))];
+    [View { columns: columns.clone(), conditions: first }, View { columns, conditions: then }]
+}
+
+/// `first.app <> then.app`, and `first.id < then.id` if asked.
+fn filter(by_id: bool) -> JoinFilter {
+    let fields = [("a", DataType::Utf8), ("x", DataType::Int64), ("b", DataType::Utf8), ("y", DataType::Int64)];
+    let schema = Schema::new(fields.map(|(name, data_type)| Field::new(name, data_type, true)).to_vec());
+    let column = |index: usize| Arc::new(Column::new(schema.field(index).name(), index)) as PhysicalExprRef;
+    let mut condition = binary(column(0), Operator::NotEq, column(2));
+    if by_id {
+        condition = binary(condition, Operator::And, binary(column(1), Operator::Lt, column(3)));
+    }
+    JoinFilter::new(condition, JoinFilter::build_column_indices(vec![4, 0], vec![4, 0]), Arc::new(schema))
+}
+
+fn spec(span: i128, by_id: bool) -> Spec {
+    let empty: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(schema()));
+    let key = |name: &str| (col(name, &schema()).unwrap(), col(name, &schema()).unwrap());
+    let time = |side| ColumnIndex { index: TIME, side };
+    let join = Join {
+        on: vec![key("user"), key("ip")],
+        sequence: Sequence::try_new(time(JoinSide::Left), time(JoinSide::Right), span).unwrap(),
+        filter: Some(filter(by_id)),
+        mode: PartitionMode::Partitioned,
+        build_side: JoinSide::Right,
+        projection: None,
+        fetch: None,
+    };
+    let join = IntervalJoinExec::try_new(Arc::clone(&empty), empty, join).unwrap();
+    let [left, right] = views();
+    let (spec, scanned) = Spec::try_new(&join, left, right, &schema()).unwrap().unwrap();
+    assert_eq!(scanned, [0, 1, 2, 3, 4]);
+    assert_eq!(spec.apart.len(), 1);
+    assert_eq!(spec.filter.is_some(), by_id);
+    spec
+}
+
+/// How a join is run.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    parts: usize,
+    /// Whether the parts' times are told.
+    told: bool,
+    /// Whether the events stand in order of time.
+    ordered: bool,
+    tasks: usize,
+    batch_size: usize,
+    by_id: bool,
+}
+
+impl Way {
+    fn draw(draw: &mut Draw) -> Self {
+        Self {
+            parts: 1 + draw.below(6),
+            told: draw.below(3) > 0,
+            ordered: draw.below(2) == 0,
+            tasks: 1 + draw.below(3),
+            batch_size: [1, 2, 8192][draw.below(3)],
+            by_id: draw.below(3) == 0,
+        }
+    }
+
+    fn plan(self, events: &[Event], span: i128, count: Option<CountSpec>) -> IntervalSelfJoinExec {
+        let mut events = events.to_vec();
+        if self.ordered {
+            events.sort_by_key(|event| event.time);
+        }
+        let size = events.len().div_ceil(self.parts).max(1);
+        let parts: Vec<&[Event]> = events.chunks(size).collect();
+        let times = parts.iter().map(|part| {
+            let times = || part.iter().filter_map(|event| event.time);
+            times().min().zip(times().max()).filter(|_| self.told)
+        });
+        let times = times.collect();
+        let batches: Vec<Vec<RecordBatch>> = parts.iter().map(|part| part.chunks(3).map(batch).collect()).collect();
+        let scan = MemorySourceConfig::try_new_exec(&batches, batch(&[]).schema(), None).unwrap();
+        let mut spec = spec(span, self.by_id);
+        let count = count.map(|count| prepared(count, &mut spec));
+        IntervalSelfJoinExec::new(scan, times, Arc::new(spec), count.map(Arc::new), self.tasks)
+    }
+
+    fn context(self, memory: Option<usize>) -> Arc<TaskContext> {
+        let pool: Arc<dyn MemoryPool> = match memory {
+            Some(bytes) => Arc::new(GreedyMemoryPool::new(bytes)),
+            None => Arc::new(UnboundedMemoryPool::default()),
+        };
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
+        let config = SessionConfig::new().with_batch_size(self.batch_size);
+        Arc::new(TaskContext::default().with_session_config(config).with_runtime(runtime))
+    }
+}
+
+fn expected(events: &[Event], span: i128, by_id: bool) -> Vec<(i64, i64)> {
+    let side = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).cloned().collect::<Vec<_>>();
+    let mut pairs = naive(&side(is_first), &side(is_then), span, true);
+    pairs.retain(|(first, then)| !by_id || first < then);
+    pairs
+}
+
+fn spans(draw: &mut Draw) -> i128 {
+    [0, 1, 3, 3, 20, i128::from(i64::MAX), i128::from(u64::MAX), -1][draw.below(8)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pairs_are_those_of_the_naive_join() {
+    let mut found = 0;
+    for seed in 0..300 {
+        let mut draw = Draw(seed);
+        let count = draw.below(400);
+        let (events, span, way) = (draw.events(count), spans(&mut draw), Way::draw(&mut draw));
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(way.plan(&events, span, None));
+        let mut pairs = Vec::new();
+        for batch in collect(plan, way.context(None)).await.unwrap() {
+            assert!(batch.num_rows() <= way.batch_size.max(1), "{way:?}");
+            let id = |column: usize| batch.column(column).as_primitive::<Int64Type>().values().to_vec();
+            pairs.extend(id(0).into_iter().zip(id(5)));
+        }
+        pairs.sort_unstable();
+        assert_eq!(pairs, expected(&events, span, way.by_id), "seed {seed}, span {span}, {way:?}");
+        found += pairs.len();
+    }
+    assert!(found > 5_000, "{found} pairs are too few to tell");
+}
+
+const LIMIT: usize = 3;
+
+/// By the first event's app, and the later event's user and time.
+fn count_spec() -> CountSpec {
+    let schema = schema();
+    let output = |index: usize, name: &str| Arc::new(Column::new(name, index)) as PhysicalExprRef;
+    let item = Arc::new(Field::new_list_field(DataType::Int64, true));
+    let mut fields: Vec<Field> = [4, 1, TIME].map(|column| schema.field(column).clone()).to_vec();
+    fields.push(Field::new("count", DataType::Int64, false));
+    fields.push(Field::new("values", DataType::List(Arc::clone(&item)), true));
+    fields.push(Field::new("over", DataType::Boolean, true));
+    CountSpec {
+        groupings: [Vec::new(), Vec::new()],
+        groups: vec![output(4, "app"), output(6, "user"), output(8, "time")],
+        aggregates: vec![Aggregate::Count, Aggregate::AllOrOne { value: output(5, "id"), item, limit: LIMIT }],
+        schema: Arc::new(Schema::new(fields)),
+        names: Vec::new(),
+    }
+}
+
+/// The groupings over the texts of `spec`.
+fn prepared(count: CountSpec, spec: &mut Spec) -> CountSpec {
+    let mut text = |name: &str| Grouping::Text(spec.coded(&col(name, &schema()).unwrap()).unwrap().unwrap());
+    let time = col("time", &alone(&schema(), TIME)).unwrap();
+    CountSpec { groupings: [vec![text("app")], vec![text("user"), Grouping::Time(time)]], ..count }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_counts_are_those_of_the_pairs() {
+    let (mut rare, mut common) = (0, 0);
+    for seed in 1_000..1_300 {
+        let mut draw = Draw(seed);
+        let count = draw.below(500);
+        let (events, span, way) = (draw.events(count), spans(&mut draw), Way::draw(&mut draw));
+        let event = |id: i64| events.iter().find(|event| event.id == id).unwrap();
+        let mut groups: BTreeMap<(Option<&str>, Option<&str>, Option<i64>), Vec<i64>> = BTreeMap::new();
+        for (first, then) in expected(&events, span, way.by_id) {
+            let key = (event(first).app, event(then).user, event(then).time);
+            groups.entry(key).or_default().push(then);
+        }
+
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(way.plan(&events, span, Some(count_spec())));
+        let mut counts: BTreeMap<_, (i64, Vec<i64>, bool)> = BTreeMap::new();
+        let batches = collect(plan, way.context(None)).await.unwrap();
+        for batch in &batches {
+            let text = |column: usize, row: usize| {
+                let column = batch.column(column).as_string::<i32>();
+                column.is_valid(row).then(|| column.value(row))
+            };
+            for row in 0..batch.num_rows() {
+                let time = batch.column(2).as_primitive::<TimestampNanosecondType>();
+                let key = (text(0, row), text(1, row), time.is_valid(row).then(|| time.value(row)));
+                let (count, values, over) = counts.entry(key).or_default();
+                *count += batch.column(3).as_primitive::<Int64Type>().value(row);
+                let list = batch.column(4).as_list::<i32>().value(row);
+                values.extend(list.as_primitive::<Int64Type>().values());
+                *over |= batch.column(5).as_boolean().value(row);
+            }
+        }
+        assert_eq!(
+            counts.iter().map(|(key, (count, ..))| (*key, *count)).collect::<Vec<_>>(),
+            groups.iter().map(|(key, pairs)| (*key, pairs.len() as i64)).collect::<Vec<_>>(),
+            "seed {seed}, span {span}, {way:?}"
+        );
+        for (key, (_, mut values, over)) in counts {
+            let mut pairs = groups.remove(&key).unwrap();
+            if pairs.len() > LIMIT {
+                // Some task is over, or all of them have more than the limit together.
+                assert!(over || values.len() > LIMIT, "seed {seed}, {way:?}");
+                assert!(values.iter().all(|value| pairs.contains(value)) && !values.is_empty());
+                common += 1;
+            } else {
+                pairs.sort_unstable();
+                values.sort_unstable();
+                assert_eq!((values, over), (pairs, false), "seed {seed}, {way:?}");
+                rare += 1;
+            }
+        }
+    }
+    assert!(rare > 500 && common > 300, "{rare} rare and {common} common groups are too few to tell");
+}
+
+/// Many events of one key in a few instants.
+fn heavy(count: i64) -> Vec<Event> {
+    let app = |id: i64| if id % 2 == 0 { "x" } else { "y" };
+    (0..count)
+        .map(|id| Event { id, user: Some("a"), ip: Some(1), time: Some(1 + id % 10), app: Some(app(id)) })
+        .collect()
+}
+
+const ONE_WAY: Way = Way { parts: 2, told: true, ordered: true, tasks: 2, batch_size: 100, by_id: false };
+
+#[tokio::test]
+async fn too_little_memory_is_an_error_that_names_the_operator() {
+    let plan: Arc<dyn ExecutionPlan> = Arc::new(ONE_WAY.plan(&heavy(3_000), 10, None));
+    let context = ONE_WAY.context(Some(20_000));
+    let error = collect(plan, Arc::clone(&context)).await.unwrap_err();
+    assert!(matches!(error.find_root(), datafusion::error::DataFusionError::ResourcesExhausted(_)), "{error}");
+    assert!(error.to_string().contains("IntervalSelfJoinExec"), "{error}");
+}
+
+#[tokio::test]
+async fn all_memory_is_given_back() {
+    for count in [None, Some(count_spec())] {
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(ONE_WAY.plan(&heavy(3_000), 10, count));
+        let context = ONE_WAY.context(Some(64 << 20));
+        let rows: usize =
+            collect(Arc::clone(&plan), Arc::clone(&context)).await.unwrap().iter().map(RecordBatch::num_rows).sum();
+        assert!(rows > 0);
+        let metrics = plan.metrics().unwrap();
+        let sum = |name: &str| metrics.sum_by_name(name).unwrap().as_usize();
+        assert_eq!((sum("parts"), sum("build_rows"), sum("probe_rows")), (2, 3_000, 2_400));
+        assert!(sum("pairs") > 100_000 && sum("slices") > 0);
+        drop(plan);
+        assert_eq!(context.memory_pool().reserved(), 0);
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_stream_stops_the_work() {
+    // Some two hundred million pairs, of which the first are asked for.
+    let plan: Arc<dyn ExecutionPlan> = Arc::new(ONE_WAY.plan(&heavy(40_000), 10, None));
+    let context = ONE_WAY.context(None);
+    let mut stream = execute_stream(plan, Arc::clone(&context)).unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap().num_rows(), 100);
+    drop(stream);
+    for _ in 0..1_000 {
+        if context.memory_pool().reserved() == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{} bytes are held still", context.memory_pool().reserved());
+}
+
+#[derive(Debug, PartialEq)]
+struct Stretch(i64, i64);
+
+impl Kept for Stretch {
+    fn bounds(&self) -> (i64, i64) {
+        (self.0, self.1)
+    }
+
+    fn len(&self) -> usize {
+        1
+    }
+}
+
+#[test]
+fn what_lies_before_every_part_to_come_is_complete() {
+    let mut schedule = Schedule::new(&[Some((10, 19)), Some((0, 9)), Some((20, 29))], 2);
+    let [a, b] = [schedule.next().unwrap(), schedule.next().unwrap()];
+    assert_eq!([a.partition, b.partition], [1, 0]);
+    // The second part is read before the first.
+    assert!(schedule.finish(b, vec![Arc::new(Stretch(10, 17)), Arc::new(Stretch(18, 19))]).is_none());
+    let slice = schedule.finish(a, vec![Arc::new(Stretch(0, 9))]).unwrap();
+    assert_eq!((slice.from, slice.to, slice.rows.len()), (i64::MIN, 19, 3));
+    let c = schedule.next().unwrap();
+    let slice = schedule.finish(c, vec![Arc::new(Stretch(20, 29))]).unwrap();
+    // First events of the span before are seen again.
+    let rows: Vec<&Stretch> = slice.rows.iter().map(AsRef::as_ref).collect();
+    assert_eq!((slice.from, slice.to, rows), (20, i64::MAX, vec![&Stretch(18, 19), &Stretch(20, 29)]));
+    assert!(schedule.next().is_none());
+}
+
+#[test]
+fn a_part_of_unknown_times_is_waited_for() {
+    let mut schedule = Schedule::new(&[Some((0, 9)), None], 2);
+    let unknown = schedule.next().unwrap();
+    assert_eq!(unknown.partition, 1);
+    let known = schedule.next().unwrap();
+    assert!(schedule.finish(known, vec![Arc::new(Stretch(0, 9))]).is_none());
+    assert_eq!(schedule.finish(unknown, Vec::new()).unwrap().rows.len(), 1);
+}
