@@ -18,8 +18,8 @@ use crate::lakes::Lake;
 pub(crate) const LAKEHUNT: &str = env!("CARGO_BIN_EXE_lakehunt");
 const JOB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/signin-success-then-fail.yaml");
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
-const DUCKDB: &str = "duckdb==1.5.5";
-const POLARS: &str = "polars==POLARS_VERSION";
+const DUCKDB: &str = "duckdb==2.0.1";
+const POLARS: &str = "polars==2.1.0";
 
 /// Where lakes, interpreters and outputs are.
 pub(crate) struct Setup {

@@ -6,10 +6,12 @@ FORM is `buckets`, the fastest form found, or `naive`, what a person writes firs
 OUT is the Parquet file to write, FROM and TO are UTC dates, half-open. Every day is a window of its own that owns the
 pairs whose failure lies in it. One JSON line, {"rows": N}, goes to standard output. Needs the package duckdb only.
 
-Tried for `buckets`, fastest first (1.5.5, two threads): failures forced to the build side, both sides streamed from
-Parquet; the same through a temporary table of failures (1.2 times as long); the optimizer's own choice, which keeps the
-filtered lake as a CTE and builds on the successes (1.8 times, and 6 times the memory). No difference: one 64-bit hash of
-user, address and bucket as the key, the bucket as first key, BETWEEN as time test. Slower: UNION ALL to explode.
+Tried for `buckets` (1.5.5, two threads). Kept: failures forced to the build side, both sides streamed from Parquet, and
+of a key's pairs only as many kept as the limit allows. Slower: the optimizer's own choice, which keeps the filtered
+lake as a CTE and builds on the successes (1.8 times, several times the memory); a temporary table of failures or UNION
+ALL to explode them (1.2 times); user and address as ENUM (1.8 times). As fast, but more memory where one account is
+heavy: the pairs as a CTE, or grouped into hits before they are counted. No difference: one 64-bit hash of user, address
+and bucket as the key, the bucket as first key, BETWEEN as time test, buckets of 1 to 8 minutes, no external file cache.
 """
 
 import datetime
@@ -20,9 +22,9 @@ import sys
 import duckdb
 
 MINUTE = 60_000_000  # logon_diff in microseconds
-# Four minutes, not one: only a failure within a minute of its bucket's start is held twice, so the hash table has
-# 1.25 rows a failure instead of 2. Longer buckets only add candidates, which shows where one account is heavy.
-BUCKET = 4 * MINUTE
+# Two minutes, not one: only a failure in the first minute of its bucket is held twice, so the hash table has 1.5 rows a
+# failure instead of 2 and takes less memory. Longer buckets add candidates, most of all where one account is heavy.
+BUCKET = 2 * MINUTE
 LIMIT = 5
 
 # Predicates are on the columns as they are stored (coalesce would keep them out of the scan); NULL means "" throughout.
@@ -52,7 +54,7 @@ bucketed AS NOT MATERIALIZED (
                         ELSE [t // {BUCKET}, t // {BUCKET} - 1] END) AS bucket
   FROM fail
 ),
-pairs AS MATERIALIZED (
+pairs AS NOT MATERIALIZED (
   SELECT s.u, s.ip, s.app AS s_app, s.t AS s_t, f.t AS f_t, f.app AS f_app, f.rt, f.descr, f.t // 86400000000 AS day
   FROM success s JOIN bucketed f ON s.u = f.u AND s.ip = f.ip AND s.t // {BUCKET} = f.bucket
     AND s.t < f.t AND f.t - s.t <= {MINUTE} AND s.app <> f.app
@@ -65,13 +67,31 @@ pairs AS (
     AND s.t < f.t AND f.t - s.t <= {MINUTE} AND s.app <> f.app
 )"""
 
-HITS = f"""
+# One pass over the pairs. A key within the limit has all of its pairs in the list; the list of any other is not used.
+DISTRIBUTION = f"""
+distribution AS (
+  SELECT day, s_app, rt, count(*) AS n,
+    arg_min({{'u': u, 'ip': ip, 'f_app': f_app, 'descr': descr, 's_t': s_t, 'f_t': f_t}}, f_t, {LIMIT}) AS kept
+  FROM pairs
+  GROUP BY ALL
+),
+rare AS (
+  SELECT day, s_app, rt, n, unnest(kept, recursive := true) FROM distribution WHERE n <= {LIMIT}
+)"""
+
+NAIVE_DISTRIBUTION = f"""
 distribution AS (
   SELECT day, s_app, rt, count(*) AS n FROM pairs GROUP BY ALL HAVING n <= {LIMIT}
 ),
+rare AS (
+  SELECT * FROM pairs JOIN distribution USING (day, s_app, rt)
+)"""
+
+HITS = """
 hits AS (
-  SELECT day, u, ip, s_app, f_app, rt, descr, min(s_t) AS s_t, min(f_t) AS f_t, any_value(n) AS n, count(*) AS pair_count
-  FROM pairs JOIN distribution USING (day, s_app, rt)
+  SELECT day, u, ip, s_app, f_app, rt, descr, min(s_t) AS s_t, min(f_t) AS f_t, any_value(n) AS n,
+    count(*) AS pair_count
+  FROM rare
   GROUP BY ALL
 )
 SELECT
@@ -89,6 +109,10 @@ SELECT
   pair_count
 FROM hits
 ORDER BY day, s_t, f_t, u, ip, s_app, f_app, rt, descr, kql_rank, distribution_count, pair_count"""
+
+
+def lit(text):
+    return "'" + text.replace("'", "''") + "'"
 
 
 def main():
@@ -110,13 +134,14 @@ def main():
 
     db = duckdb.connect()
     db.execute(f"SET threads = {threads}; SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
+    rest = f"{NAIVE}, {NAIVE_DISTRIBUTION}"
     if form == "buckets":
-        # Joins as written, built on their right side: the estimates would have the nine times larger side built.
+        rest = f"{BUCKETS}, {DISTRIBUTION}"
+        # Joins as written, built on their right side: the estimates would build on the successes, the larger side.
         db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-    lit = lambda text: "'" + text.replace("'", "''") + "'"
     query = f"""WITH lake AS NOT MATERIALIZED (
       SELECT * FROM read_parquet([{", ".join(map(lit, files))}], hive_partitioning = false)
-    ), {SIDES}, {BUCKETS if form == "buckets" else NAIVE}, {HITS}"""
+    ), {SIDES}, {rest}, {HITS}"""
     for name, day in (("$start", start), ("$end", end)):
         query = query.replace(name, f"TIMESTAMPTZ '{day} 00:00:00+00'")
     rows = db.execute(f"COPY ({query}) TO {lit(out)} (FORMAT parquet, COMPRESSION zstd)").fetchone()[0]

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use datafusion::arrow::array::StringArray;
+use datafusion::common::hash_utils::RandomState;
 use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::execution::memory_pool::MemoryReservation;
+
+const HASHES: RandomState = RandomState::with_seed(0xc0de);
 
 /// The code of null.
 pub(super) const NULL: u32 = u32::MAX;
@@ -16,15 +19,16 @@ pub(super) struct Codes(Mutex<Known>);
 
 #[derive(Debug)]
 struct Known {
-    texts: HashMap<Box<str>, u32>,
-    numbers: HashMap<i64, u32>,
-    pairs: HashMap<(u32, u32), u32>,
+    texts: HashMap<Box<str>, u32, RandomState>,
+    numbers: HashMap<i64, u32, RandomState>,
+    pairs: HashMap<(u32, u32), u32, RandomState>,
     memory: MemoryReservation,
 }
 
 impl Codes {
     pub(super) fn new(memory: MemoryReservation) -> Self {
-        let (texts, numbers, pairs) = Default::default();
+        let (texts, numbers, pairs) =
+            (HashMap::with_hasher(HASHES), HashMap::with_hasher(HASHES), HashMap::with_hasher(HASHES));
         Self(Mutex::new(Known { texts, numbers, pairs, memory }))
     }
 

@@ -165,11 +165,23 @@ impl<'a> Reader<'a> {
         if mask.iter().all(|mask| *mask == 0) {
             return Ok(None);
         }
-        rows.first = BooleanBuffer::collect_bool(len, |row| mask[row] & Side::First.bit() != 0);
         let keys = rows.keys(self.spec, Side::Then)?;
-        let then = mask.iter().enumerate().filter(|(_, mask)| **mask & Side::Then.bit() != 0);
-        // The engine's batches are far from 2^32 rows.
-        let then: Vec<Later> = then.map(|(row, _)| Later { hash: hash(&keys, row), row: row as u32 }).collect();
+        let mut then = Vec::new();
+        // Bit by bit into words, which is quicker than asking for each row twice.
+        let mut words = Vec::with_capacity(len.div_ceil(64));
+        for (word, mask) in mask.chunks(64).enumerate() {
+            let mut first = 0_u64;
+            for (bit, sides) in mask.iter().enumerate() {
+                first |= u64::from(sides & Side::First.bit()) << bit;
+                if sides & Side::Then.bit() != 0 {
+                    // The engine's batches are far from 2^32 rows.
+                    let row = word * 64 + bit;
+                    then.push(Later { hash: hash(&keys, row), row: row as u32 });
+                }
+            }
+            words.push(first);
+        }
+        rows.first = BooleanBuffer::new(words.into(), 0, len);
         rows._memory.try_grow(rows.first.inner().capacity() + then.capacity() * size_of::<Later>())?;
         rows.then = then;
         Ok(Some(rows))
