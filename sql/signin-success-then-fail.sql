@@ -74,7 +74,8 @@ kept AS (
   SELECT distribution_count, unnest(pairs) AS pair FROM distribution
 ),
 
--- KQL's InitialHits, already joined with its Distribution.
+-- KQL's InitialHits, already joined with its Distribution. The key's columns come out of the pairs as well: beside an
+-- unnested list, the planner would take them for unique.
 initial_hits AS (
   SELECT
     pair['window_start']          AS window_start,

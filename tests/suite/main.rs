@@ -10,6 +10,7 @@ mod cli;
 mod drift;
 mod encode;
 mod failures;
+mod heavy;
 mod identities;
 mod lake;
 mod layouts;

@@ -228,6 +228,9 @@ fn count_spec() -> CountSpec {
     }
 }
 
+/// The first event's app, and the later event's user and time.
+type Key<'a> = (Option<&'a str>, Option<&'a str>, Option<i64>);
+
 /// The groupings over the texts of `spec`.
 fn prepared(count: CountSpec, spec: &mut Spec) -> CountSpec {
     let mut text = |name: &str| Grouping::Text(spec.coded(&col(name, &schema()).unwrap()).unwrap().unwrap());
@@ -243,7 +246,7 @@ async fn the_counts_are_those_of_the_pairs() {
         let count = draw.below(500);
         let (events, span, way) = (draw.events(count), spans(&mut draw), Way::draw(&mut draw));
         let event = |id: i64| events.iter().find(|event| event.id == id).unwrap();
-        let mut groups: BTreeMap<(Option<&str>, Option<&str>, Option<i64>), Vec<i64>> = BTreeMap::new();
+        let mut groups: BTreeMap<Key<'_>, Vec<i64>> = BTreeMap::new();
         for (first, then) in expected(&events, span, way.by_id) {
             let key = (event(first).app, event(then).user, event(then).time);
             groups.entry(key).or_default().push(then);

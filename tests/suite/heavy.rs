@@ -1,0 +1,94 @@
+//! Accounts that do nothing else, and runs that may use next to no memory.
+
+use lakehunt::{ErrorKind, Outcome};
+
+use crate::encode::{Form, Time};
+use crate::lake::{Ask, Lake, at};
+use crate::oracle::{Limits, MINUTE, Row, SECOND};
+use crate::rows::pair;
+
+const EACH: i128 = 100_000;
+/// From one success to the next; the failure stands in the middle.
+const STEP: i128 = 36_000_000;
+
+/// One account and address: within an hour 100,000 successes on ten apps, and as many failures on ten others.
+fn one_account() -> Vec<Row> {
+    let start = at("2024-05-01T10:00:00Z");
+    let row = |time, app: String, result: &str, description: &str| Row {
+        time: Some(time),
+        user: Some("svc@contoso.com".to_owned()),
+        ip: Some("10.0.0.1".to_owned()),
+        app: Some(app),
+        result: Some(result.to_owned()),
+        description: Some(description.to_owned()),
+    };
+    (0..EACH)
+        .flat_map(|n| {
+            let time = start + n * STEP;
+            [row(time, format!("A{}", n % 10), "0", ""), row(time + STEP / 2, format!("B{}", n % 10), "50126", "bad")]
+        })
+        .collect()
+}
+
+#[test]
+fn a_hundred_thousand_successes_and_failures_of_one_account_in_an_hour() {
+    let lake = Lake::new();
+    lake.put_days(&one_account(), &Form::time(Time::Micros(None)));
+    for threads in [1, 2] {
+        let run = Ask { threads, ..Ask::days("2024-05-01", "2024-05-02") }.run(&lake).unwrap();
+        assert_eq!(run.report.hits(), 0, "every key is common");
+        // A success is followed by all failures of the next minute, as far as there are any: ten keys, each counted here.
+        let reach = (MINUTE - STEP / 2) / STEP + 1;
+        let expected: Vec<_> = (0..10)
+            .map(|app| {
+                let pairs: i128 = (0..EACH).skip(app).step_by(10).map(|n| reach.min(EACH - n)).sum();
+                (format!("A{app}"), "50126".to_owned(), i64::try_from(pairs).unwrap())
+            })
+            .collect();
+        assert_eq!(run.answer("2024-05-01").over_limit, expected);
+    }
+}
+
+#[test]
+fn however_little_memory_there_is_the_rows_are_right_or_the_limit_is_named() {
+    let lake = Lake::new();
+    let start = at("2024-05-01T00:00:00Z");
+    let rows: Vec<Row> = (0..6_000)
+        .map(|n| (n, start + n * 9 * SECOND))
+        .flat_map(|(n, time)| pair(&format!("user{n}"), time, time + MINUTE / 2))
+        .collect();
+    lake.put_days(&rows, &Form::time(Time::Micros(None)));
+    let ask = |memory_limit, threads, interval_join| Ask {
+        memory_limit,
+        threads,
+        interval_join,
+        limits: Limits { max_distribution: 100_000, ..Limits::default() },
+        ..Ask::days("2024-05-01", "2024-05-02")
+    };
+    let whole = ask(lakehunt::DEFAULT_MEMORY_LIMIT, 2, true).run(&lake).unwrap().hits("2024-05-01");
+    assert!(whole.len() > 3_000, "{} hits", whole.len());
+    let (mut done, mut refused) = (0, 0);
+    for interval_join in [true, false] {
+        for threads in [1, 2] {
+            for limit in (12..26).map(|power| 1_usize << power) {
+                let run = ask(limit, threads, interval_join).run(&lake).unwrap();
+                match &run.report.windows[0].outcome {
+                    Outcome::Done { .. } => {
+                        assert_eq!(run.hits("2024-05-01"), whole, "{limit} bytes, {threads} threads");
+                        done += 1;
+                    }
+                    Outcome::Failed(error) => {
+                        let text = error.to_string();
+                        assert_eq!(error.kind(), ErrorKind::ResourcesExhausted, "{limit} bytes: {text}");
+                        assert!(text.contains("--memory-limit"), "{text}");
+                        let cause = std::error::Error::source(error.as_ref()).map(ToString::to_string);
+                        assert!(cause.is_some_and(|cause| cause.contains("Exec")), "{error:?}");
+                        refused += 1;
+                    }
+                    other => panic!("{limit} bytes: {other:?}"),
+                }
+            }
+        }
+    }
+    assert!(done >= 8 && refused >= 8, "{done} runs ended and {refused} were refused");
+}
