@@ -39,12 +39,14 @@ impl Setup {
         self.root.join("lakes")
     }
 
-    /// An output that holds nothing.
-    pub(crate) fn fresh_out(&self) -> Result<PathBuf> {
-        let out = self.root.join("out");
-        let _ = std::fs::remove_dir_all(&out);
-        std::fs::create_dir_all(&out)?;
-        Ok(out)
+    pub(crate) fn out(&self) -> PathBuf {
+        self.root.join("out")
+    }
+
+    pub(crate) fn clear_out(&self) -> Result<()> {
+        let _ = std::fs::remove_dir_all(self.out());
+        std::fs::create_dir_all(self.out())?;
+        Ok(())
     }
 
     /// An interpreter that has the packages.
@@ -137,13 +139,10 @@ impl Contender {
                 let mut command = Command::new(LAKEHUNT);
                 command.args(["run", JOB, "--source", &path, "--output", &out, "--from", &from, "--to", &to]);
                 command.args(["--threads", &threads, "--quiet"]);
-                // A table that holds its hits already has nothing to do.
-                let _ = std::fs::remove_dir_all(&out);
                 Ok(command)
             }
             Self::OperatorOff => {
                 let mut command = this()?;
-                let _ = std::fs::remove_dir_all(&out);
                 command.args(["--operator-off", &path, &out, &from, &to, &threads]);
                 Ok(command)
             }

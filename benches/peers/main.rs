@@ -84,8 +84,8 @@ fn side_by_side(setup: &Setup, millions: u64, only: Option<&str>) -> Result<()> 
                 continue;
             }
             let limit = contender.is_naive().then_some(NAIVE_LIMIT);
-            let out = setup.fresh_out()?;
-            let Some(measured) = median(|| measure(contender.command(setup, &lake, &out, 2)?, limit))? else {
+            let out = setup.out();
+            let Some(measured) = median(|| hunt(setup, contender, &lake, 2, limit))? else {
                 println!("| {} | over {} s | | | |", contender.name(), NAIVE_LIMIT.as_secs());
                 continue;
             };
@@ -110,10 +110,7 @@ fn shapes(setup: &Setup) -> Result<()> {
     let mut first = None;
     for shape in Shape::ALL {
         let lake = Lake::get(setup, 10, false, shape)?;
-        let of = |contender: Contender| {
-            let out = setup.fresh_out()?;
-            median(|| measure(contender.command(setup, &lake, &out, 2)?, None))
-        };
+        let of = |contender: Contender| median(|| hunt(setup, contender, &lake, 2, None));
         let (floor, hunt) = (of(Contender::Floor)?, of(Contender::Lakehunt)?);
         let (Some(floor), Some(hunt)) = (floor, hunt) else { continue };
         let ordered = *first.get_or_insert(hunt.wall);
@@ -129,10 +126,7 @@ fn scale(setup: &Setup) -> Result<()> {
     for millions in [1, 10, 100] {
         let lake = Lake::get(setup, millions, false, Shape::Ordered)?;
         for threads in [1, 2] {
-            let of = |contender: Contender| {
-                let out = setup.fresh_out()?;
-                median(|| measure(contender.command(setup, &lake, &out, threads)?, None))
-            };
+            let of = |contender: Contender| median(|| hunt(setup, contender, &lake, threads, None));
             let (Some(floor), Some(hunt)) = (of(Contender::Floor)?, of(Contender::Lakehunt)?) else { continue };
             line(&format!("{millions} million rows, {threads} threads"), &hunt, floor.wall);
         }
@@ -144,9 +138,8 @@ fn scale(setup: &Setup) -> Result<()> {
 /// Runs with nothing to do.
 fn cold(setup: &Setup) -> Result<()> {
     let lake = Lake::get(setup, 1, false, Shape::Ordered)?;
-    let out = setup.fresh_out()?;
-    let done = || Contender::Lakehunt.command(setup, &lake, &out, 2);
-    measure(done()?, None)?;
+    hunt(setup, Contender::Lakehunt, &lake, 2, None)?;
+    let done = || Contender::Lakehunt.command(setup, &lake, &setup.out(), 2);
     println!("| | wall | CPU | peak |\n|---|---|---|---|");
     let version = || {
         let mut command = std::process::Command::new(contender::LAKEHUNT);
@@ -168,12 +161,23 @@ fn cold(setup: &Setup) -> Result<()> {
 fn heavy(setup: &Setup) -> Result<()> {
     let lake = Lake::one_account(setup)?;
     header();
-    let out = setup.fresh_out()?;
-    if let Some(measured) = median(|| measure(Contender::Lakehunt.command(setup, &lake, &out, 2)?, None))? {
+    if let Some(measured) = median(|| hunt(setup, Contender::Lakehunt, &lake, 2, None))? {
         line("100,000 successes and 100,000 failures in an hour", &measured, measured.wall);
     }
     println!();
     Ok(())
+}
+
+/// One run into an output that holds nothing: a table that has its hits already has nothing to do.
+fn hunt(
+    setup: &Setup,
+    contender: Contender,
+    lake: &Lake,
+    threads: usize,
+    limit: Option<Duration>,
+) -> Result<Option<Measured>> {
+    setup.clear_out()?;
+    measure(contender.command(setup, lake, &setup.out(), threads)?, limit)
 }
 
 /// The median run of some; of one only where that takes long. None where the limit ends it.
