@@ -126,17 +126,12 @@ impl RawTable {
     }
 
     fn part(&self, form: TextForm, groups: &[(usize, usize, &RowGroupFacts)]) -> Part {
-        let mut files: Vec<usize> = groups.iter().map(|(file, ..)| *file).collect();
-        files.dedup();
-        let mut seen = Vec::new();
-        files.retain(|file| {
-            !seen.contains(file) && {
-                seen.push(*file);
-                true
-            }
+        let mut by_file: Vec<(usize, usize)> = groups.iter().map(|(file, group, _)| (*file, *group)).collect();
+        by_file.sort_unstable();
+        let files = by_file.chunk_by(|a, b| a.0 == b.0).filter_map(|of_file| {
+            let (file, _) = of_file.first()?;
+            Self::file(&self.files[*file], form, of_file.iter().map(|(_, group)| *group))
         });
-        let of = |file: usize| groups.iter().filter(move |group| group.0 == file).map(|group| group.1);
-        let files = files.into_iter().filter_map(|file| Self::file(&self.files[file], form, of(file)));
         let times = groups.iter().map(|(.., facts)| facts.times);
         let times = times.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)))).flatten();
         Part { files: FileGroup::new(files.collect()), times }

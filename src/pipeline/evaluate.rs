@@ -68,6 +68,5 @@ pub(super) async fn evaluate(
     }
     tracing::debug!("measured:\n{}", running.text());
     let rows = encoding.finish().await?;
-    tracing::debug!("encoded");
     Ok(Evaluated { rows, notices })
 }

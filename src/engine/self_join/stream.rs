@@ -61,6 +61,7 @@ pub(super) struct Metrics {
     later_rows: Count,
     pruned_rows: Count,
     pairs: Count,
+    /// Bytes that the whole pool has given out, at the most that was seen.
     memory: Gauge,
 }
 
@@ -78,7 +79,7 @@ impl Metrics {
             later_rows: count("build_rows"),
             pruned_rows: count("pruned_rows"),
             pairs: count("pairs"),
-            memory: MetricBuilder::new(metrics).gauge("mem_used", partition),
+            memory: MetricBuilder::new(metrics).gauge("pool_mem_used", partition),
         }
     }
 }
