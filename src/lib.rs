@@ -3,12 +3,13 @@
 //! One direction of flow; `pipeline` is the only module that knows all stages:
 //!
 //! ```text
-//! Args -> Job + Settings -> windows -> partitions -> files -> chunks of windows
+//! Args -> Job + Settings -> windows -> records -> partitions -> files -> what is to do -> claim -> chunks of windows
 //!      -> `raw` -> view -> SQL with bound parameters -> rows, window by window
 //!      -> hits.parquet, then the run record -> RunReport
 //! ```
 
 mod cli;
+mod diff;
 mod engine;
 mod error;
 mod explain;
@@ -22,6 +23,7 @@ mod report;
 mod secrets;
 mod settings;
 mod sink;
+mod stop;
 mod store;
 mod timespan;
 mod window;
@@ -32,14 +34,21 @@ pub use explain::{check, explain};
 pub use functions::{aggregates as aggregate_functions, all as functions};
 pub use generate::{GenerateError, Generated, PlantedHit, TenantSpec, TimeUnit, generate};
 pub use job::{
-    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, Job, OutputSpec, RunSpec, Severity, SourceSpec,
-    StoreSpec, Value, WindowSpec,
+    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, Job, NightlySpec, OutputSpec, RunSpec, Severity,
+    SourceSpec, StoreSpec, Value, WindowSpec,
 };
 pub use lake::{Layout, Partition, Resolution};
-pub use pipeline::{Observer, Survey, WindowPlan, run};
-pub use report::{Outcome, RunReport, WindowReport};
-pub use settings::{DEFAULT_MEMORY_LIMIT, Settings};
-pub use sink::{HitFile, Input, JobOfRecord, Key, RunRecord, WindowOfRecord};
+pub use pipeline::{
+    Kept, Observer, Plan, SourceChange, Stale, State, Status, StatusState, Survey, WindowPlan, WindowStatus, Work, run,
+    status,
+};
+pub use report::{Left, Outcome, RunReport, WindowReport};
+pub use settings::{Clock, DEFAULT_LEASE, DEFAULT_MEMORY_LIMIT, Settings, Upkeep};
+pub use sink::{
+    Claim, DoneWindow, Earlier, Ending, Evaluation, FailedWindow, HitFile, Input, JobOfRecord, Key, RunEntry,
+    RunRecord, WindowOfRecord,
+};
+pub use stop::Stop;
 pub use store::{Retry, StoreHook, Stores};
 pub use timespan::Timespan;
-pub use window::{Scope, Span, Window, WindowSize, parse_instant};
+pub use window::{Nightly, OnChange, Scope, Shard, Span, Window, WindowSize, parse_instant};

@@ -1,20 +1,40 @@
 //! What a run is asked to do, as values: the only form of flags, environment and job file that the library sees.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, StoreSpec};
 use crate::lake::Layout;
+use crate::stop::Stop;
 use crate::store::Stores;
-use crate::window::{Scope, Span, WindowSize};
+use crate::window::{Nightly, OnChange, Scope, Shard, Span, Window, WindowSize};
 
 /// Memory for joins, aggregations and sorts unless told otherwise: 2 GiB.
 pub const DEFAULT_MEMORY_LIMIT: usize = 2 << 30;
 
+/// How long the claim of a run outlives it unless told otherwise.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(120);
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// What a nightly run keeps of what is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Upkeep {
+    /// Which windows' files may still change.
+    pub nightly: Nightly,
+    /// The instant that the run is for.
+    pub as_of: DateTime<Utc>,
+    /// What becomes of windows that another version of the job has done.
+    pub on_change: OnChange,
+}
+
 /// The settings of one run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The root of the lake: a folder or a URL.
     pub source: String,
@@ -49,8 +69,32 @@ pub struct Settings {
     pub interval_join: bool,
     /// Evaluate windows again that are done already.
     pub force: bool,
+    /// The part of the range that this run does; all of it for `None`.
+    pub shard: Option<Shard>,
+    /// Begin with the newest windows.
+    pub newest_first: bool,
+    /// Which windows that are done are left as they are, in a nightly run. With `None` all are compared with their files and
+    /// the job, and done again where these differ.
+    pub upkeep: Option<Upkeep>,
+    /// How long the claim to the windows of this run outlives it; zero for a run that makes and heeds no claims.
+    pub lease: Duration,
+    /// Wait for windows that another run has claimed, instead of leaving them to it.
+    pub wait: bool,
+    /// Asks the run to stop.
+    pub stop: Stop,
     /// The clock that run records are dated by.
-    pub clock: fn() -> DateTime<Utc>,
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("source", &self.source)
+            .field("output", &self.output)
+            .field("span", &self.span)
+            .field("window", &self.window)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Settings {
@@ -76,7 +120,32 @@ impl Settings {
             memory_limit: DEFAULT_MEMORY_LIMIT,
             interval_join: true,
             force: false,
-            clock: Utc::now,
+            shard: None,
+            newest_first: false,
+            upkeep: None,
+            lease: DEFAULT_LEASE,
+            wait: true,
+            stop: Stop::default(),
+            clock: Arc::new(Utc::now),
         })
+    }
+
+    /// The windows of the run, in order: those of the range that are its shard's.
+    ///
+    /// # Errors
+    /// When the range does not divide into windows, or one window is to be shared.
+    pub fn windows(&self) -> Result<Vec<Window>> {
+        let windows = self.span.windows(self.window)?;
+        if let (Some(shard), WindowSize::All) = (self.shard, self.window) {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "one window over everything has no part {shard}; choose windows of a size, or leave out --shard"
+                ),
+            ));
+        }
+        let total = windows.len();
+        let mine = |position: usize| self.shard.is_none_or(|shard| shard.takes(position, total));
+        Ok(windows.into_iter().enumerate().filter(|(position, _)| mine(*position)).map(|(_, window)| window).collect())
     }
 }

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::generate::TimeUnit;
-use crate::window::Scope;
+use crate::window::{OnChange, Scope};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -64,6 +64,12 @@ pub(super) enum Command {
     Validate(ValidateArgs),
     /// Look at a lake: layout, files, rows, times, schemas, nulls, duplicates
     Inspect(InspectArgs),
+    /// Show how a job stands: its windows, done, missing, stale and failed, with why
+    Status(StatusArgs),
+    /// Show what the runs of a job did, newest first
+    History(HistoryArgs),
+    /// Show what reruns changed: hits that are new, gone and different
+    Diff(DiffArgs),
     /// Print the hits of an output
     Hits(HitsArgs),
     /// Remove what runs that were cut off left in an output
@@ -139,6 +145,43 @@ pub(super) struct StoreArgs {
     pub(super) store_timeout: Option<String>,
 }
 
+/// What a run without a range is for. Any of these makes it one.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Without --from and --to: every window that is missing or stale")]
+pub(super) struct NightlyArgs {
+    /// The first instant of the first window
+    #[arg(long, value_name = "INSTANT", conflicts_with_all = ["from", "to"])]
+    pub(super) start: Option<String>,
+
+    /// How far back windows are looked at [default: 30d, if there is no start either]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
+    pub(super) lookback: Option<String>,
+
+    /// How long after its end a window is taken for complete [default: 1h]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
+    pub(super) delay: Option<String>,
+
+    /// How long after its end the files of a window may change [default: 3d]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
+    pub(super) late: Option<String>,
+
+    /// What becomes of windows that were done before the job changed [default: warn, which keeps them]
+    #[arg(long, value_enum, conflicts_with_all = ["from", "to"])]
+    pub(super) on_change: Option<OnChange>,
+
+    /// Do what a run at this instant would do [default: now]
+    #[arg(long, value_name = "INSTANT", conflicts_with_all = ["from", "to"])]
+    pub(super) as_of: Option<String>,
+}
+
+impl NightlyArgs {
+    /// Whether any of them was typed.
+    pub(super) fn is_given(&self) -> bool {
+        let texts = [&self.start, &self.lookback, &self.delay, &self.late, &self.as_of];
+        self.on_change.is_some() || texts.into_iter().any(Option::is_some)
+    }
+}
+
 #[derive(Debug, clap::Args)]
 // A flag that stands twice (in an alias and behind it) means its last value.
 #[command(args_override_self = true)]
@@ -157,9 +200,32 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) dry_run: bool,
 
+    #[command(flatten)]
+    pub(super) nightly: NightlyArgs,
+
     /// Evaluate windows again that are done
     #[arg(long)]
     pub(super) force: bool,
+
+    /// Do one of n parts of the range, i from 1 to n (0/n is n/n); machines that are given the same range agree on them
+    #[arg(long, value_name = "I/N")]
+    pub(super) shard: Option<String>,
+
+    /// Begin with the newest windows
+    #[arg(long)]
+    pub(super) newest_first: bool,
+
+    /// How long the claim to its windows outlives a run that dies; 0s makes and heeds no claims [default: 2m]
+    #[arg(long, env = "LAKEHUNT_LEASE", value_name = "TIME")]
+    pub(super) lease: Option<String>,
+
+    /// Leave windows that another run has claimed to it, instead of waiting
+    #[arg(long)]
+    pub(super) no_wait: bool,
+
+    /// Write figures of the run to this file, as text for Prometheus
+    #[arg(long, env = "LAKEHUNT_METRICS_FILE", value_name = "PATH")]
+    pub(super) metrics_file: Option<PathBuf>,
 
     /// End with code 10 when there are hits
     #[arg(long)]
@@ -297,6 +363,70 @@ pub(super) struct InspectArgs {
     /// Print one JSON value instead of text
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+pub(super) struct StatusArgs {
+    /// A job file's path, or the name of one in the folder jobs
+    pub(super) job: String,
+
+    #[command(flatten)]
+    pub(super) settings: SettingsArgs,
+
+    /// The root of the output: a folder or a URL
+    #[arg(long, env = "LAKEHUNT_OUTPUT", value_name = "URL")]
+    pub(super) output: Option<String>,
+
+    #[command(flatten)]
+    pub(super) nightly: NightlyArgs,
+
+    /// Print one JSON value instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct HistoryArgs {
+    /// A job file's path, or the name of one in the folder jobs
+    pub(super) job: String,
+
+    /// The root of the output: a folder or a URL
+    #[arg(long, env = "LAKEHUNT_OUTPUT", value_name = "URL")]
+    pub(super) output: Option<String>,
+
+    /// How many runs are shown
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(super) limit: usize,
+
+    /// Print one JSON value instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) stores: StoreArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+pub(super) struct DiffArgs {
+    /// A job file's path, or the name of one in the folder jobs
+    pub(super) job: String,
+
+    #[command(flatten)]
+    pub(super) settings: SettingsArgs,
+
+    /// The root of the output: a folder or a URL
+    #[arg(long, env = "LAKEHUNT_OUTPUT", value_name = "URL")]
+    pub(super) output: Option<String>,
+
+    /// Compare with the hits as they were at this instant [default: before each window's last change]
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) since: Option<String>,
+
+    /// The form
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: HitsFormat,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]

@@ -38,9 +38,14 @@ pub(super) async fn hits(args: HitsArgs) -> Result<()> {
             }
         }
     }
+    output::write(&encode(&batches, args.format)?)
+}
+
+/// The rows in the form that was asked for.
+pub(super) fn encode(batches: &[RecordBatch], format: HitsFormat) -> Result<Vec<u8>> {
     // Jobs have columns of their own; only lines of JSON can mix them.
     let tables: Vec<&[RecordBatch]> = batches.chunk_by(|a, b| a.schema_ref() == b.schema_ref()).collect();
-    let bytes = match args.format {
+    Ok(match format {
         HitsFormat::Table if tables.is_empty() => b"no hits\n".to_vec(),
         HitsFormat::Table => {
             let texts = tables.iter().map(|rows| table(rows)).collect::<Result<Vec<_>>>()?;
@@ -59,13 +64,12 @@ pub(super) async fn hits(args: HitsArgs) -> Result<()> {
         }
         HitsFormat::Csv => {
             let mut writer = CsvWriterBuilder::new().with_header(true).build(Vec::new());
-            for batch in &batches {
+            for batch in batches {
                 writer.write(batch).map_err(failed)?;
             }
             writer.into_inner()
         }
-    };
-    output::write(&bytes)
+    })
 }
 
 /// The rows as a table; times are UTC, cut to milliseconds for the eye.

@@ -1,39 +1,239 @@
-//! Progress on stderr, when that is a terminal.
+//! Progress on stderr: a bar on a terminal, elsewhere a line now and then.
 
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::pipeline::{Observer, Survey};
-use crate::report::WindowReport;
+use crate::pipeline::{Observer, Plan, Work};
+use crate::report::{Outcome, WindowReport, human_bytes, human_count};
+use crate::sink::Claim;
 
-/// A bar over windows. It draws nothing where stderr is no terminal.
-pub(super) struct Bar(ProgressBar);
+/// How often a bar is drawn anew.
+const DRAWN: Duration = Duration::from_millis(250);
 
-impl Bar {
-    pub(super) fn new(quiet: bool) -> Self {
-        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-        bar.set_message("listing the lake");
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Self(bar)
+/// How often a line is written where there is no terminal: a scheduler keeps them all.
+const WRITTEN: Duration = Duration::from_secs(30);
+
+/// Shows how far a run is.
+pub(super) trait Progress: Sync {
+    fn observer(&self) -> &dyn Observer;
+    /// How often to show it.
+    fn interval(&self) -> Duration;
+    fn tick(&self);
+    fn finish(&self);
+}
+
+/// How far a run is.
+#[derive(Debug, Default)]
+struct Figures {
+    /// Windows that are to do or done with, and those done with.
+    windows: AtomicU64,
+    over: AtomicU64,
+    hits: AtomicU64,
+    /// What is read, since when.
+    work: Mutex<Option<(Work, Instant)>>,
+}
+
+/// What there is to show at one moment.
+struct Moment {
+    windows: u64,
+    over: u64,
+    hits: u64,
+    rows: u64,
+    of_rows: u64,
+    bytes: u64,
+    rows_per_second: f64,
+    left: Option<Duration>,
+}
+
+impl Figures {
+    fn planned(&self, plan: &Plan) {
+        self.windows.store(plan.states.len() as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn finish(&self) {
-        self.0.finish_and_clear();
+    fn begins(&self, work: &Work) {
+        if let Ok(mut place) = self.work.lock() {
+            *place = Some((work.clone(), Instant::now()));
+        }
+    }
+
+    fn window(&self, report: &WindowReport) {
+        self.over.fetch_add(1, Ordering::Relaxed);
+        if let Outcome::Done { hits, .. } | Outcome::UpToDate { hits } = report.outcome {
+            self.hits.fetch_add(hits, Ordering::Relaxed);
+        }
+    }
+
+    fn now(&self) -> Moment {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut moment = Moment {
+            windows: load(&self.windows),
+            over: load(&self.over),
+            hits: load(&self.hits),
+            rows: 0,
+            of_rows: 0,
+            bytes: 0,
+            rows_per_second: 0.0,
+            left: None,
+        };
+        let work = self.work.lock().ok().and_then(|work| work.clone());
+        if let Some((work, since)) = work {
+            // What is read again, at a seam or after a failure, counts once.
+            let rows = work.read.load(Ordering::Relaxed).min(work.rows);
+            let seconds = since.elapsed().as_secs_f64();
+            let part = rows as f64 / work.rows.max(1) as f64;
+            (moment.rows, moment.of_rows) = (rows, work.rows);
+            moment.bytes = (work.bytes as f64 * part) as u64;
+            moment.rows_per_second = rows as f64 / seconds.max(1e-3);
+            moment.left = (rows > 0).then(|| Duration::from_secs_f64(seconds * (1.0 - part) / part));
+        }
+        moment
+    }
+}
+
+impl Moment {
+    /// `12/365 windows, 1,200,000 rows/s, 24.1 MiB, 17 hits, 2m 3s left`
+    fn text(&self) -> String {
+        let mut parts = vec![format!("{}/{} windows", human_count(self.over), human_count(self.windows))];
+        if self.of_rows > 0 {
+            parts.push(format!("{} rows/s", human_count(self.rows_per_second as u64)));
+            parts.push(human_bytes(self.bytes));
+        }
+        parts.push(format!("{} hits", human_count(self.hits)));
+        if let Some(left) = self.left {
+            // Whole seconds: a guess has no milliseconds.
+            parts.push(format!("{} left", indicatif::HumanDuration(Duration::from_secs(left.as_secs()))));
+        }
+        parts.join(", ")
+    }
+}
+
+fn waiting(claim: &Claim, windows: usize) -> String {
+    format!(
+        "waiting for run {} on {}, which is at work on {} of the windows",
+        claim.run,
+        claim.host,
+        human_count(windows as u64)
+    )
+}
+
+/// A bar over the rows that are to read.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    figures: Figures,
+}
+
+impl Bar {
+    pub(super) fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.set_message("looking at windows and files");
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self { bar, figures: Figures::default() }
+    }
+}
+
+impl Progress for Bar {
+    fn observer(&self) -> &dyn Observer {
+        self
+    }
+
+    fn interval(&self) -> Duration {
+        DRAWN
+    }
+
+    fn tick(&self) {
+        let now = self.figures.now();
+        if now.of_rows > 0 {
+            self.bar.set_position(now.rows);
+            self.bar.set_message(now.text());
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }
 
 impl Observer for Bar {
-    fn surveyed(&self, survey: &Survey) {
-        self.0.set_length(survey.windows.len() as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} windows  {elapsed} {msg}") {
-            self.0.set_style(style);
+    fn planned(&self, plan: &Plan) {
+        self.figures.planned(plan);
+    }
+
+    fn begins(&self, work: &Work) {
+        self.figures.begins(work);
+        self.bar.set_length(work.rows);
+        if let Ok(style) = ProgressStyle::with_template("{bar:24} {percent:>3}%  {elapsed}  {msg}") {
+            self.bar.set_style(style);
         }
-        self.0.set_message("");
     }
 
     fn window(&self, report: &WindowReport) {
-        self.0.set_message(report.label.clone());
-        self.0.inc(1);
+        self.figures.window(report);
+    }
+
+    fn waits(&self, claim: &Claim, windows: usize) {
+        self.bar.set_style(ProgressStyle::default_spinner());
+        self.bar.set_message(waiting(claim, windows));
+    }
+}
+
+/// A line of the log now and then.
+pub(super) struct Lines {
+    job: String,
+    figures: Figures,
+}
+
+impl Lines {
+    pub(super) fn new(job: &str) -> Self {
+        Self { job: job.to_owned(), figures: Figures::default() }
+    }
+}
+
+impl Progress for Lines {
+    fn observer(&self) -> &dyn Observer {
+        self
+    }
+
+    fn interval(&self) -> Duration {
+        WRITTEN
+    }
+
+    fn tick(&self) {
+        let now = self.figures.now();
+        tracing::info!(
+            target: "lakehunt::progress",
+            windows_over = now.over,
+            windows = now.windows,
+            rows = now.rows,
+            rows_total = now.of_rows,
+            bytes = now.bytes,
+            hits = now.hits,
+            seconds_left = now.left.map(|left| left.as_secs()),
+            "{}: {}",
+            self.job,
+            now.text()
+        );
+    }
+
+    fn finish(&self) {}
+}
+
+impl Observer for Lines {
+    fn planned(&self, plan: &Plan) {
+        self.figures.planned(plan);
+    }
+
+    fn begins(&self, work: &Work) {
+        self.figures.begins(work);
+    }
+
+    fn window(&self, report: &WindowReport) {
+        self.figures.window(report);
+    }
+
+    fn waits(&self, claim: &Claim, windows: usize) {
+        tracing::info!(target: "lakehunt::progress", run = claim.run, host = claim.host, windows, "{}", waiting(claim, windows));
     }
 }

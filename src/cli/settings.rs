@@ -4,14 +4,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use chrono::Utc;
 
-use super::args::{SettingsArgs, StoreArgs};
+use super::args::{NightlyArgs, SettingsArgs, StoreArgs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, RunSpec, StoreSpec};
-use crate::settings::Settings;
+use crate::settings::{Settings, Upkeep};
 use crate::store::{Retry, Stores};
 use crate::timespan::Timespan;
-use crate::window::{Span, parse_instant};
+use crate::window::{Nightly, Span, WindowSize, parse_instant};
 
 /// Reads the job and applies `--param`.
 pub(super) fn job(name: &str, args: &SettingsArgs) -> Result<Job> {
@@ -25,18 +26,65 @@ pub(super) fn job(name: &str, args: &SettingsArgs) -> Result<Job> {
     Ok(job)
 }
 
-/// The settings of a run: flags and environment (clap has them in one already), then the job file.
-pub(super) fn resolve(job: &Job, args: &SettingsArgs, output: Option<&str>) -> Result<Settings> {
+/// The settings of a run: flags and environment (clap has them in one already), then the job file. Without a range it is
+/// a nightly run; `None` when no window of that is complete yet.
+pub(super) fn resolve(
+    job: &Job,
+    args: &SettingsArgs,
+    nightly: &NightlyArgs,
+    output: Option<&str>,
+) -> Result<Option<Settings>> {
     let source = required(args.source.as_deref().or(job.source().url.as_deref()), "--source", "source.url")?;
-    let output = required(output.or(job.output().url.as_deref()), "--output", "output.url")?;
-    resolve_with(job, args, &source, &output)
+    let output = self::output(job, output)?;
+    let has_range = [&args.from, &args.to, &job.window().from, &job.window().to].into_iter().any(Option::is_some);
+    if has_range && !nightly.is_given() {
+        return resolve_with(job, args, &source, &output).map(Some);
+    }
+    let upkeep = upkeep(job, nightly)?;
+    let size: WindowSize = args.window.as_deref().unwrap_or(&job.window().size).parse()?;
+    let Some(span) = upkeep.nightly.span(upkeep.as_of, size)? else { return Ok(None) };
+    let mut settings = resolve_span(job, args, &source, &output, span)?;
+    settings.upkeep = Some(upkeep);
+    Ok(Some(settings))
 }
 
-/// As [`resolve`], for a source and an output that are known.
+/// The root of the output: as it was typed, else the job's own.
+pub(super) fn output(job: &Job, typed: Option<&str>) -> Result<String> {
+    required(typed.or(job.output().url.as_deref()), "--output", "output.url")
+}
+
+/// What a nightly run is for: flags, then the job file.
+fn upkeep(job: &Job, args: &NightlyArgs) -> Result<Upkeep> {
+    let spec = job.nightly();
+    let usual = Nightly::default();
+    let instant = |typed: &Option<String>| typed.as_deref().map(parse_instant).transpose();
+    let start = instant(&args.start)?.or(instant(&spec.start)?);
+    let span = |typed: &Option<String>, spec: &Option<String>| {
+        typed.as_deref().or(spec.as_deref()).map(str::parse::<Timespan>).transpose()
+    };
+    // A start alone is one for good; who wants less says so.
+    let lookback = span(&args.lookback, &spec.lookback)?.or(if start.is_none() { usual.lookback } else { None });
+    Ok(Upkeep {
+        nightly: Nightly {
+            start,
+            lookback,
+            delay: span(&args.delay, &spec.delay)?.unwrap_or(usual.delay),
+            late: span(&args.late, &spec.late)?.unwrap_or(usual.late),
+        },
+        as_of: instant(&args.as_of)?.unwrap_or_else(Utc::now),
+        on_change: args.on_change.unwrap_or(spec.on_change),
+    })
+}
+
+/// The settings of a run over a range, for a source and an output that are known.
 pub(super) fn resolve_with(job: &Job, args: &SettingsArgs, source: &str, output: &str) -> Result<Settings> {
     let from = required(args.from.as_deref().or(job.window().from.as_deref()), "--from", "window.from")?;
     let to = required(args.to.as_deref().or(job.window().to.as_deref()), "--to", "window.to")?;
     let span = Span::try_new(parse_instant(&from)?, parse_instant(&to)?)?;
+    resolve_span(job, args, source, output, span)
+}
+
+fn resolve_span(job: &Job, args: &SettingsArgs, source: &str, output: &str, span: Span) -> Result<Settings> {
     let mut settings = Settings::new(job, source, output, span)?;
     if let Some(layout) = &args.layout {
         settings.layout = layout.parse()?;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::parameter::{Literal, ParameterType};
-use crate::window::Scope;
+use crate::window::{OnChange, Scope};
 
 /// The whole file. Keys in camel case are Sentinel's own.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +32,8 @@ pub(super) struct Manifest {
     pub(super) source: SourceSpec,
     #[serde(default)]
     pub(super) window: WindowSpec,
+    #[serde(default)]
+    pub(super) nightly: NightlySpec,
     #[serde(default)]
     pub(super) output: OutputSpec,
     #[serde(default)]
@@ -200,6 +202,23 @@ impl Default for WindowSpec {
     fn default() -> Self {
         Self { from: None, to: None, size: "1d".to_owned(), scope: Scope::default(), lookback: "0s".to_owned() }
     }
+}
+
+/// What a run without a range does.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NightlySpec {
+    /// The first instant of the first window; `--start` overrides it.
+    pub start: Option<String>,
+    /// How far back windows are looked at, for example `30d`; `--lookback` overrides it.
+    pub lookback: Option<String>,
+    /// How long after its end a window is taken for complete; `--delay` overrides it.
+    pub delay: Option<String>,
+    /// How long after its end the files of a window are compared with those that it was made from; `--late` overrides
+    /// it.
+    pub late: Option<String>,
+    /// What becomes of windows that another version of the job has done; `--on-change` overrides it.
+    pub on_change: OnChange,
 }
 
 /// The hit table.

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use manifest::{
-    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, OutputSpec, RunSpec, Severity, SourceSpec,
-    StoreSpec, WindowSpec,
+    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, NightlySpec, OutputSpec, RunSpec, Severity,
+    SourceSpec, StoreSpec, WindowSpec,
 };
 pub use parameter::Value;
 pub(crate) use sql::{HuntSql as Sql, placeholders_mut};
@@ -150,6 +150,11 @@ impl Job {
     /// The windows as the job has them.
     pub fn window(&self) -> &WindowSpec {
         &self.manifest.window
+    }
+
+    /// What a run without a range does, as the job has it.
+    pub fn nightly(&self) -> &NightlySpec {
+        &self.manifest.nightly
     }
 
     /// Where and in which order the hits are written.

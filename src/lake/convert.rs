@@ -2,8 +2,8 @@
 //! column is stored otherwise; a hunt's SQL never sees them.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, PrimitiveArray, StringArray, StringBuilder, TimestampNanosecondArray, new_null_array,
@@ -26,9 +26,20 @@ use crate::job::EpochUnit;
 pub(crate) struct Notices {
     /// A text in the time column that is no time; its row matches nothing, as a null time does in KQL.
     unreadable_time: OnceLock<String>,
+    /// Rows that were read, for those who watch.
+    rows: Arc<AtomicU64>,
 }
 
 impl Notices {
+    /// Notices whose rows are counted in `rows`.
+    pub(crate) fn counting(rows: Arc<AtomicU64>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
+    pub(super) fn read(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn unreadable_time(&self) -> Option<&str> {
         self.unreadable_time.get().map(String::as_str)
     }

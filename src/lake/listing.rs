@@ -35,7 +35,7 @@ pub(crate) struct Listing {
     pub(crate) version: Option<u64>,
 }
 
-/// The data files of `partitions` (which follow one another; all that there are for `None`), ordered by path. A flat lake's
+/// The data files of `partitions` (in order; all that there are for `None`), ordered by path. A flat lake's
 /// files are listed whole, and a Delta table's are those of the version that is asked for.
 ///
 /// Only the folders that the partitions make up are listed. Names that begin with `_` or `.`, empty objects and what
@@ -79,7 +79,9 @@ pub(crate) async fn list(
 /// The data files of the folders that `partitions` make up.
 async fn folders(root: &Root, layout: &Layout, partitions: Option<&[Partition]>) -> Result<Vec<LakeFile>> {
     let prefixes = match partitions {
-        Some(partitions) if !layout.is_flat() => layout.prefixes(partitions),
+        Some(partitions) if !layout.is_flat() => {
+            partitions.chunk_by(|a, b| a.end == b.start).flat_map(|stretch| layout.prefixes(stretch)).collect()
+        }
         _ => vec![String::new()],
     };
     futures::stream::iter(prefixes)

@@ -17,9 +17,12 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::metrics::MetricsSet;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
 };
+
+use futures::TryStreamExt;
 
 use super::adapter::LakeAdapterFactory;
 use super::columns::TextForm;
@@ -216,7 +219,11 @@ impl ExecutionPlan for LakeScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.scan.execute(partition, context)
+        let notices = Arc::clone(self.table.notices());
+        let rows = self.scan.execute(partition, context)?;
+        let schema = rows.schema();
+        let counted = rows.inspect_ok(move |batch| notices.read(batch.num_rows()));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use futures::StreamExt;
 
@@ -22,18 +23,19 @@ pub(super) struct Evaluated {
     pub(super) notices: Arc<Notices>,
 }
 
-/// Evaluates `windows` (neighbours in time) over `inputs`. Nothing is written.
+/// Evaluates `windows` (neighbours in time) over `inputs`; rows are counted in `read`. Nothing is written.
 pub(super) async fn evaluate(
     job: &Job,
     settings: &Settings,
     inputs: &Inputs,
     windows: &[&Window],
     files: &[usize],
+    read: &Arc<AtomicU64>,
 ) -> Result<Evaluated> {
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
         return Err(Error::new(ErrorKind::Engine, "there are no windows to evaluate"));
     };
-    let notices = Arc::new(Notices::default());
+    let notices = Arc::new(Notices::counting(Arc::clone(read)));
     let context = engine::context(Limits::of(settings))?;
     let lookback = job.lookback()?;
     let (from, _) = first.read_range(settings.scope, lookback);

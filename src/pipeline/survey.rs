@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
-use crate::lake::{self, Columns, LakeFile, Listing, Partition, may_hold};
+use crate::lake::{self, Columns, LakeFile, Layout, Listing, Partition, may_hold};
 use crate::settings::Settings;
+use crate::sink::Input;
 use crate::store::Root;
 use crate::timespan::Timespan;
 use crate::window::Window;
@@ -25,10 +26,10 @@ pub struct WindowPlan {
     pub has_source: bool,
 }
 
-/// The windows of a run and the files that were listed for them. No file was opened.
+/// Windows and the files that were listed for them. No file was opened.
 #[derive(Debug)]
 pub struct Survey {
-    /// The windows, in order.
+    /// The windows, in order. Those that were not asked for have no files here, whatever the lake holds.
     pub windows: Vec<WindowPlan>,
     pub(crate) root: Root,
     pub(crate) files: Vec<LakeFile>,
@@ -42,15 +43,18 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Lists the partitions of the windows of `settings`, and nothing else of the lake; or reads the log of a Delta table,
-    /// whose statistics tell which files a window needs, wherever they lie.
+    /// Lists the partitions of those `windows` (of `settings`) that are `wanted`, and nothing else of the lake; or reads the
+    /// log of a Delta table, whose statistics tell which files a window needs, wherever they lie.
     ///
     /// # Errors
-    /// `SourceMissing` when the lake does not exist or no window has any partition; `Unreachable` when it cannot be
-    /// listed.
-    pub async fn new(job: &Job, settings: &Settings) -> Result<Self> {
-        let windows = settings.span.windows(settings.window)?;
-        let root = settings.stores.open(&settings.source, &settings.source_store).await?;
+    /// `SourceMissing` when the lake does not exist; `Unreachable` when it cannot be listed.
+    pub(crate) async fn new(
+        job: &Job,
+        settings: &Settings,
+        root: Root,
+        windows: Vec<Window>,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Result<Self> {
         let mut columns = Columns::new(job.source());
         if let Some(name) = &settings.time_column {
             columns = columns.with_time_column(name);
@@ -58,10 +62,14 @@ impl Survey {
         let layout = &settings.layout;
         let lookback = job.lookback()?;
         let read_range = |window: &Window| window.read_range(settings.scope, lookback);
+        let looked_at = || windows.iter().enumerate().filter(|(index, _)| wanted(*index)).map(|(_, window)| window);
 
-        let (first, _) = windows.first().map_or((settings.span.from(), settings.span.to()), read_range);
-        let partitions = layout.partitions(first, settings.span.to(), settings.slack);
-        let listing = lake::list(root, layout, Some(&partitions), &columns, settings.source_version).await?;
+        let listing = if looked_at().next().is_none() {
+            Listing { root, files: Vec::new(), version: None }
+        } else {
+            let needed = partitions(layout, looked_at().map(read_range), settings.slack);
+            lake::list(root, layout, Some(&needed), &columns, settings.source_version).await?
+        };
         let Listing { root, files, version } = listing;
         // Whether files are found by folder: else every window looks at all of them, or at what their times say.
         let by_folder = version.is_none() && !layout.is_flat();
@@ -75,56 +83,61 @@ impl Survey {
 
         let exists = |partition: &Partition| by_partition.contains_key(&partition.start);
         let mut sight = BTreeMap::new();
+        let mut missing = Vec::new();
         if by_folder {
-            for window in &windows {
+            // Of all windows of the range, so that what is seen does not depend on which of them are to do.
+            for window in &settings.span.windows(settings.window)? {
                 see(&mut sight, settings, window, lookback);
             }
+            let asked = partitions(layout, looked_at().map(|window| (window.start(), window.end())), 0);
+            missing = asked.into_iter().filter(|partition| !exists(partition)).collect();
         }
-        let windows: Vec<WindowPlan> = windows
+        let plan = |window: &Window| {
+            let (from, to) = read_range(window);
+            if !by_folder {
+                let holding = |from, to| {
+                    let files = files.iter().enumerate();
+                    files.filter(move |(_, file)| may_hold(file.times, from, to)).map(|(index, _)| index)
+                };
+                let has_source = holding(window.start(), to).next().is_some();
+                return (has_source, holding(from, to).collect(), Vec::new());
+            }
+            let files = layout
+                .partitions(from, to, settings.slack)
+                .iter()
+                .filter_map(|partition| by_partition.get(&partition.start))
+                .flatten()
+                .copied()
+                .collect();
+            // A neighbour within the slack can hold rows of this window, so it counts as its source.
+            let has_source = layout.partitions(window.start(), to, settings.slack).iter().any(exists);
+            let own = layout.partitions(window.start(), to, 0);
+            (has_source, files, own.into_iter().filter(|partition| !exists(partition)).collect())
+        };
+        let windows = windows
             .into_iter()
-            .map(|window| {
-                let (from, to) = read_range(&window);
-                if !by_folder {
-                    let holding = |from, to| {
-                        let files = files.iter().enumerate();
-                        files.filter(move |(_, file)| may_hold(file.times, from, to)).map(|(index, _)| index)
-                    };
-                    let has_source = holding(window.start(), to).next().is_some();
-                    let files = holding(from, to).collect();
-                    return WindowPlan { has_source, files, missing: Vec::new(), window };
-                }
-                let files = layout
-                    .partitions(from, to, settings.slack)
-                    .iter()
-                    .filter_map(|partition| by_partition.get(&partition.start))
-                    .flatten()
-                    .copied()
-                    .collect();
-                // A neighbour within the slack can hold rows of this window, so it counts as its source.
-                let has_source = layout.partitions(window.start(), to, settings.slack).iter().any(exists);
-                let missing = layout
-                    .partitions(window.start(), to, 0)
-                    .into_iter()
-                    .filter(|partition| !exists(partition))
-                    .collect();
+            .enumerate()
+            .map(|(index, window)| {
+                let (has_source, files, missing) =
+                    if wanted(index) { plan(&window) } else { (false, Vec::new(), Vec::new()) };
                 WindowPlan { window, files, missing, has_source }
             })
             .collect();
-        let asked = if by_folder { layout.partitions(settings.span.from(), settings.span.to(), 0) } else { Vec::new() };
-        let missing = asked.into_iter().filter(|partition| !exists(partition)).collect();
-
-        if !windows.iter().any(|plan| plan.has_source) {
-            return Err(Error::new(
-                ErrorKind::SourceMissing,
-                format!(
-                    "the lake has no data file for any window from {} to {}; check --source, --layout ({layout}) and the range",
-                    settings.span.from().format("%Y-%m-%dT%H:%MZ"),
-                    settings.span.to().format("%Y-%m-%dT%H:%MZ"),
-                ),
-            )
-            .with("url", &root.display));
-        }
         Ok(Self { windows, root, files, version, columns, sight, missing })
+    }
+
+    /// Nothing was found for any window: what to look at.
+    pub(crate) fn nothing_found(&self, settings: &Settings) -> Error {
+        Error::new(
+            ErrorKind::SourceMissing,
+            format!(
+                "the lake has no data file for any window from {} to {}; check --source, --layout ({}) and the range",
+                settings.span.from().format("%Y-%m-%dT%H:%MZ"),
+                settings.span.to().format("%Y-%m-%dT%H:%MZ"),
+                settings.layout,
+            ),
+        )
+        .with("url", &self.root.display)
     }
 
     /// The times (half-open) of which rows of a file are seen; `None` in a flat lake or a Delta table, where all are.
@@ -134,6 +147,11 @@ impl Survey {
     /// two windows read, only if that stretch's own partitions (and slack) hold it.
     pub(crate) fn sight(&self, file: usize) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
         self.sight.get(&self.files[file].partition.as_ref()?.start).copied()
+    }
+
+    /// The files of a window as its record names them.
+    pub(crate) fn inputs(&self, plan: &WindowPlan) -> Vec<Input> {
+        plan.files.iter().map(|index| Input::from(&self.files[*index].meta)).collect()
     }
 
     /// The number and the total size of a window's files.
@@ -161,6 +179,16 @@ impl Survey {
         }
         lines
     }
+}
+
+/// The partitions of some ranges, each once, in order.
+fn partitions(
+    layout: &Layout,
+    ranges: impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)>,
+    slack: u32,
+) -> Vec<Partition> {
+    let all: BTreeSet<Partition> = ranges.flat_map(|(from, to)| layout.partitions(from, to, slack)).collect();
+    all.into_iter().collect()
 }
 
 /// Adds what `window`, which follows those before it, sees of its partitions.

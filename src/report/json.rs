@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Outcome, RunReport};
-use crate::pipeline::Survey;
+use super::{Left, Outcome, RunReport};
+use crate::pipeline::Plan;
+use crate::report::status::why;
 
 /// What a run did.
 pub(crate) fn report_json(report: &RunReport) -> Value {
@@ -24,6 +25,10 @@ pub(crate) fn report_json(report: &RunReport) -> Value {
                 }
                 Outcome::UpToDate { hits } => json!({"status": "up_to_date", "hits": hits}),
                 Outcome::WithoutSource => json!({"status": "without_source"}),
+                Outcome::Left(Left::Stopped) => json!({"status": "left", "reason": "stopped"}),
+                Outcome::Left(Left::Claimed(claim)) => {
+                    json!({"status": "left", "reason": "claimed", "run": claim.run, "host": claim.host, "expires_at": claim.expires_at})
+                }
                 Outcome::Failed(error) => {
                     json!({"status": "failed", "error": error.to_string(), "kind": error.kind().to_string()})
                 }
@@ -36,11 +41,13 @@ pub(crate) fn report_json(report: &RunReport) -> Value {
         .collect();
     json!({
         "job": report.job,
+        "run": report.run,
         "hits": report.hits(),
         "exit_code": report.exit_code(),
         "rows_read": report.rows_read,
         "bytes_read": report.bytes_read,
         "time_unit": report.resolution,
+        "stopped": report.stopped,
         "elapsed_seconds": report.elapsed.as_secs_f64(),
         "warnings": report.warnings,
         "windows": windows,
@@ -48,22 +55,27 @@ pub(crate) fn report_json(report: &RunReport) -> Value {
 }
 
 /// What a run would do.
-pub(crate) fn plan_json(survey: &Survey) -> Value {
+pub(crate) fn plan_json(plan: &Plan) -> Value {
+    let survey = &plan.survey;
     let windows: Vec<Value> = survey
         .windows
         .iter()
-        .map(|plan| {
-            let (files, bytes) = survey.size(plan);
+        .zip(&plan.states)
+        .map(|(window, state)| {
+            let (files, bytes) = survey.size(window);
+            let (word, reason) = why(state);
             json!({
-                "window": plan.window.label(),
-                "start": plan.window.start(),
-                "end": plan.window.end(),
-                "has_source": plan.has_source,
+                "window": window.window.label(),
+                "start": window.window.start(),
+                "end": window.window.end(),
+                "status": word,
+                "reason": reason,
+                "has_source": window.has_source,
                 "files": files,
                 "bytes": bytes,
             })
         })
         .collect();
     let (files, bytes) = survey.total();
-    json!({"dry_run": true, "files": files, "bytes": bytes, "warnings": survey.warnings(), "windows": windows})
+    json!({"dry_run": true, "files": files, "bytes": bytes, "to_do": plan.todo().len(), "warnings": plan.warnings(), "windows": windows})
 }

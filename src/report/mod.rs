@@ -1,6 +1,10 @@
 //! What a run did, as values; and how people and machines are told.
 
+mod calendar;
+mod history;
 mod json;
+mod prometheus;
+mod status;
 mod terminal;
 
 use std::sync::Arc;
@@ -10,8 +14,12 @@ use chrono::{DateTime, Utc};
 
 use crate::error::Error;
 use crate::lake::Resolution;
+use crate::sink::Claim;
 
+pub(crate) use history::{history_json, history_text};
 pub(crate) use json::{plan_json, report_json};
+pub(crate) use prometheus::metrics_text;
+pub(crate) use status::{status_json, status_text};
 pub(crate) use terminal::{human_bytes, human_count, plan_text, report_text};
 
 /// What a run did.
@@ -19,6 +27,8 @@ pub(crate) use terminal::{human_bytes, human_count, plan_text, report_text};
 pub struct RunReport {
     /// The job's slug.
     pub job: String,
+    /// The run's id, by which records and history name it.
+    pub run: String,
     /// The windows, in order.
     pub windows: Vec<WindowReport>,
     /// Rows of the row groups that were read, each once.
@@ -29,6 +39,8 @@ pub struct RunReport {
     pub resolution: Option<Resolution>,
     /// What a reader of the hits should know.
     pub warnings: Vec<String>,
+    /// Whether somebody asked it to stop, and windows were left for that.
+    pub stopped: bool,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -64,15 +76,26 @@ pub enum Outcome {
         /// The full name of its file.
         file: String,
     },
-    /// It had been done before, by the same job over the same files.
+    /// It had been done before, and stays as it is.
     UpToDate {
         /// The rows of its file.
         hits: u64,
     },
     /// None of its partitions exists; it stays to do.
     WithoutSource,
+    /// It is to do, and this run has not done it.
+    Left(Left),
     /// It could not be evaluated or committed; what was there before is untouched.
     Failed(Arc<Error>),
+}
+
+/// Why a window that is to do was left.
+#[derive(Debug, Clone)]
+pub enum Left {
+    /// The run was asked to stop.
+    Stopped,
+    /// Another run has claimed it.
+    Claimed(Claim),
 }
 
 impl RunReport {
@@ -82,7 +105,7 @@ impl RunReport {
             .iter()
             .map(|window| match window.outcome {
                 Outcome::Done { hits, .. } | Outcome::UpToDate { hits } => hits,
-                Outcome::WithoutSource | Outcome::Failed(_) => 0,
+                Outcome::WithoutSource | Outcome::Left(_) | Outcome::Failed(_) => 0,
             })
             .sum()
     }
@@ -95,9 +118,18 @@ impl RunReport {
         })
     }
 
+    /// The windows that are left to do, with why.
+    pub fn left(&self) -> impl Iterator<Item = (&WindowReport, &Left)> {
+        self.windows.iter().filter_map(|window| match &window.outcome {
+            Outcome::Left(left) => Some((window, left)),
+            _ => None,
+        })
+    }
+
     /// 0 when no window failed, 3 when some did, and the code of the first failure when all did that had a source.
     pub fn exit_code(&self) -> u8 {
-        let tried = self.windows.iter().filter(|window| !matches!(window.outcome, Outcome::WithoutSource)).count();
+        let tried = |outcome: &Outcome| !matches!(outcome, Outcome::WithoutSource | Outcome::Left(_));
+        let tried = self.windows.iter().filter(|window| tried(&window.outcome)).count();
         let mut failures = self.failures();
         match (failures.next(), failures.count() + 1) {
             (None, _) => 0,

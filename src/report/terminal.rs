@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Outcome, RunReport};
-use crate::pipeline::Survey;
+use super::status::why;
+use super::{Left, Outcome, RunReport};
+use crate::pipeline::{Plan, State};
+
+/// Windows that nothing was done for are shown one by one if there are no more than these.
+const FEW: usize = 7;
 
 /// Windows shown one by one; more are summed up.
 const MOST_LINES: usize = 40;
@@ -11,8 +15,9 @@ const MOST_LINES: usize = 40;
 /// What a run did. Writing to a string cannot fail, hence the ignored results.
 pub(crate) fn report_text(report: &RunReport) -> String {
     let mut text = String::new();
-    let (mut done, mut kept, mut without) = (0_u64, 0_u64, 0_u64);
-    let told = report.windows.iter().filter(|w| !matches!(w.outcome, Outcome::WithoutSource)).count();
+    let (mut done, mut kept, mut without, mut left, mut claimed) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+    let told =
+        report.windows.iter().filter(|w| !matches!(w.outcome, Outcome::WithoutSource | Outcome::Left(_))).count();
     for window in &report.windows {
         let line = match &window.outcome {
             Outcome::Done { hits, kql_rows, over_limit, .. } => {
@@ -27,10 +32,18 @@ pub(crate) fn report_text(report: &RunReport) -> String {
             }
             Outcome::UpToDate { hits } => {
                 kept += 1;
-                (told <= MOST_LINES).then(|| format!("{}, done before", plural(*hits, "hit")))
+                (told <= FEW).then(|| format!("{}, done before", plural(*hits, "hit")))
             }
             Outcome::WithoutSource => {
                 without += 1;
+                None
+            }
+            Outcome::Left(Left::Stopped) => {
+                left += 1;
+                None
+            }
+            Outcome::Left(Left::Claimed(_)) => {
+                claimed += 1;
                 None
             }
             Outcome::Failed(error) => Some(format!("failed: {error}")),
@@ -40,13 +53,24 @@ pub(crate) fn report_text(report: &RunReport) -> String {
         }
     }
     let failed = report.failures().count() as u64;
-    let mut parts = vec![format!("{} done", plural(done, "window"))];
-    for (count, what) in [(kept, "done before"), (without, "without source"), (failed, "failed")] {
+    let nothing = done + left + claimed + failed == 0;
+    let mut parts = vec![if nothing { "nothing to do".to_owned() } else { format!("{} done", plural(done, "window")) }];
+    for (count, what) in [
+        (kept, "done before"),
+        (without, "without source"),
+        (left, "left"),
+        (claimed, "left to another run"),
+        (failed, "failed"),
+    ] {
         if count > 0 {
             parts.push(format!("{count} {what}"));
         }
     }
     let _ = writeln!(text, "{}: {}; {}", report.job, parts.join(", "), plural(report.hits(), "hit"));
+    if report.rows_read == 0 && done == 0 {
+        let _ = writeln!(text, "read nothing, in {:.2} s", report.elapsed.as_secs_f64());
+        return text;
+    }
     let unit = report.resolution.map_or(String::new(), |unit| format!(", coarsest time unit {unit}"));
     let _ = writeln!(
         text,
@@ -59,21 +83,30 @@ pub(crate) fn report_text(report: &RunReport) -> String {
 }
 
 /// What a run would do.
-pub(crate) fn plan_text(survey: &Survey) -> String {
+pub(crate) fn plan_text(plan: &Plan) -> String {
+    let (survey, todo) = (&plan.survey, plan.todo());
     let mut text = String::new();
-    for plan in &survey.windows {
-        let (files, bytes) = survey.size(plan);
-        let what = match plan.has_source {
-            true => format!("{}, {}", plural(files as u64, "file"), human_bytes(bytes)),
-            false => "without source".to_owned(),
+    let settled = |state: &State| matches!(state, State::Done { .. });
+    let told = plan.states.iter().filter(|state| !settled(state)).count().max(1);
+    for (window, state) in survey.windows.iter().zip(&plan.states) {
+        if settled(state) && survey.windows.len() > MOST_LINES && told < survey.windows.len() {
+            continue;
+        }
+        let (word, reason) = why(state);
+        let reason = reason.map_or(String::new(), |reason| format!(" ({reason})"));
+        let (files, bytes) = survey.size(window);
+        let what = match files {
+            0 => format!("{word}{reason}"),
+            files => format!("{word}{reason}: {}, {}", plural(files as u64, "file"), human_bytes(bytes)),
         };
-        let _ = writeln!(text, "{:<16} {what}", plan.window.label());
+        let _ = writeln!(text, "{:<16} {what}", window.window.label());
     }
     let (files, bytes) = survey.total();
     let _ = writeln!(
         text,
-        "{}, {}, {}; nothing was read or written",
+        "{}, {} to do; looked at {}, {}; nothing was read or written",
         plural(survey.windows.len() as u64, "window"),
+        human_count(todo.len() as u64),
         plural(files as u64, "file"),
         human_bytes(bytes)
     );
@@ -81,7 +114,7 @@ pub(crate) fn plan_text(survey: &Survey) -> String {
 }
 
 /// `3 hits`, `1 hit`
-fn plural(count: u64, what: &str) -> String {
+pub(super) fn plural(count: u64, what: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{} {what}{ending}", human_count(count))
 }

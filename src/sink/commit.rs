@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -62,12 +62,17 @@ pub(crate) struct Seen {
 impl Seen {
     /// The record of the window, if it is done: there is one, and the hits beside it are its own.
     pub(crate) fn done(&self) -> Option<&RunRecord> {
-        self.record.as_ref().map(|(record, _)| record).filter(|_| self.whole)
+        self.record().filter(|_| self.whole)
+    }
+
+    /// The record of the window, also where the hits beside it are others.
+    pub(crate) fn record(&self) -> Option<&RunRecord> {
+        self.record.as_ref().map(|(record, _)| record)
     }
 }
 
 /// What came of putting something on a condition.
-enum Put {
+pub(super) enum Put {
     Done(UpdateVersion),
     /// It is no longer as it was seen.
     Changed,
@@ -77,6 +82,15 @@ impl Table {
     /// Opens the table of job `slug` below `output`; a folder is created where it is missing.
     pub(crate) async fn create(stores: &Stores, output: &str, spec: &StoreSpec, slug: &str) -> Result<Self> {
         Ok(Self { root: stores.create(output, spec).await?, slug: slug.to_owned(), warned: Arc::default() })
+    }
+
+    /// As [`Self::create`], where nothing is created; `None` for a folder that is not there yet.
+    pub(crate) async fn open(stores: &Stores, output: &str, spec: &StoreSpec, slug: &str) -> Result<Option<Self>> {
+        match stores.open(output, spec).await {
+            Ok(root) => Ok(Some(Self { root, slug: slug.to_owned(), warned: Arc::default() })),
+            Err(error) if error.kind() == ErrorKind::SourceMissing => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The path of a window's hits below the output's root.
@@ -90,11 +104,29 @@ impl Table {
     }
 
     fn record_path(&self, label: &str) -> Path {
-        Path::from(format!("runs/job={}/window={label}/run.json", self.slug))
+        self.path(&format!("window={label}/run.json"))
     }
 
     fn table_path(&self) -> Path {
-        Path::from(format!("runs/job={}/table.json", self.slug))
+        self.path("table.json")
+    }
+
+    /// What stands beside the hits: `name` in the runs of this job.
+    pub(super) fn path(&self, name: &str) -> Path {
+        Path::from(format!("runs/job={}/{name}", self.slug))
+    }
+
+    /// The full name of a path, for messages.
+    pub(super) fn name(&self, path: &Path) -> String {
+        self.root.name(path)
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    pub(super) fn store(&self) -> &dyn ObjectStore {
+        self.root.store.as_ref()
     }
 
     /// Refuses windows of another size than the table has. Gives whether it has noted one.
@@ -157,6 +189,7 @@ impl Table {
         let label = record.window.label.clone();
         let hits = Bytes::from(hits);
         let (size, digest) = (hits.len() as u64, sha256(&hits));
+        record.earlier = self.keep_earlier(&seen, &digest).await?;
         let file = |version: &UpdateVersion| HitFile { size, sha256: digest.clone(), etag: version.e_tag.clone() };
         let put = self.put(&self.hits_path(&label), hits.clone(), seen.hits).await?;
         let version = match put {
@@ -201,11 +234,11 @@ impl Table {
         .with("file", self.root.name(&self.record_path(label)))
     }
 
-    async fn hits(&self, label: &str) -> Result<Option<(Bytes, UpdateVersion)>> {
+    pub(super) async fn hits(&self, label: &str) -> Result<Option<(Bytes, UpdateVersion)>> {
         self.fetch(&self.hits_path(label)).await
     }
 
-    async fn fetch(&self, path: &Path) -> Result<Option<(Bytes, UpdateVersion)>> {
+    pub(super) async fn fetch(&self, path: &Path) -> Result<Option<(Bytes, UpdateVersion)>> {
         let unreadable = |e| failed(&self.root, path, Action::Read, e);
         let found = match self.root.store.get(path).await {
             Ok(found) => found,
@@ -216,7 +249,7 @@ impl Table {
         Ok(Some((found.bytes().await.map_err(unreadable)?, version)))
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, path: &Path) -> Result<Option<(T, UpdateVersion)>> {
+    pub(super) async fn read<T: serde::de::DeserializeOwned>(&self, path: &Path) -> Result<Option<(T, UpdateVersion)>> {
         let Some((bytes, version)) = self.fetch(path).await? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(|value| Some((value, version))).map_err(|e| {
             Error::new(
@@ -229,7 +262,7 @@ impl Table {
     }
 
     /// Puts an object, if what is there is still what was `seen` (nothing, for `None`).
-    async fn put(&self, path: &Path, bytes: impl Into<Bytes>, seen: Option<UpdateVersion>) -> Result<Put> {
+    pub(super) async fn put(&self, path: &Path, bytes: impl Into<Bytes>, seen: Option<UpdateVersion>) -> Result<Put> {
         let payload = PutPayload::from_bytes(bytes.into());
         let mode = match seen.clone() {
             None => PutMode::Create,
@@ -272,14 +305,14 @@ impl Table {
     }
 }
 
-fn json(value: &impl Serialize) -> Result<Bytes> {
+pub(super) fn json(value: &impl Serialize) -> Result<Bytes> {
     let mut text = serde_json::to_vec_pretty(value)
         .map_err(|e| Error::new(ErrorKind::Output, "the record cannot be encoded").caused_by(e))?;
     text.push(b'\n');
     Ok(text.into())
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(super) fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
         // Writing to a String cannot fail.

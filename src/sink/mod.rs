@@ -3,21 +3,36 @@
 //! ```text
 //! OUT/hits/job=<slug>/window=<label>/hits.parquet     what was found
 //! OUT/runs/job=<slug>/window=<label>/run.json         how, and from what
+//! OUT/runs/job=<slug>/window=<label>/hits-….parquet   hits that a rerun replaced by others
 //! OUT/runs/job=<slug>/table.json                      the size of the windows that this table has
+//! OUT/runs/job=<slug>/claims.json                     which run is at work on which windows
+//! OUT/runs/job=<slug>/history/<run>.json              what each run did
 //! ```
 //!
 //! The hits are put first, then the record, which names them: a window without a record, or beside other hits than its
 //! record names, is not done, whatever else is there.
 
+mod claims;
 mod commit;
+mod earlier;
+mod history;
 mod hits;
 mod read;
 mod record;
 mod vacuum;
 
+pub use claims::Claim;
+pub(crate) use claims::{Claims, Held, Standing, Take, host, live_claims};
 pub(crate) use commit::{Seen, Table};
+pub use history::{DoneWindow, Ending, FailedWindow, RunEntry};
 pub(crate) use hits::{HitSchema, WindowRows, WindowWriter, stretches};
 pub(crate) use read::HitReader;
 pub(crate) use record::VERSION;
-pub use record::{HitFile, Input, JobOfRecord, Key, RunRecord, WindowOfRecord};
+pub use record::{Earlier, Evaluation, HitFile, Input, JobOfRecord, Key, RunRecord, WindowOfRecord};
 pub(crate) use vacuum::{Vacuumed, vacuum};
+
+/// A number that differs from run to run.
+pub(crate) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}

@@ -58,25 +58,17 @@ impl HitReader {
         from: Option<DateTime<Utc>>,
         to: Option<DateTime<Utc>>,
     ) -> Result<Vec<RecordBatch>> {
-        let damaged = |e: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(ErrorKind::CorruptFile, "the hits cannot be read")
-                .with("file", self.root.name(file))
-                .caused_by(e)
-        };
+        let name = self.root.name(file);
         let unreadable = |e| failed(&self.root, file, Action::Read, e);
         let content = self.root.store.get(file).await.map_err(unreadable)?;
         let bytes: Bytes = content.bytes().await.map_err(unreadable)?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
-            .and_then(ParquetRecordBatchReaderBuilder::build)
-            .map_err(|e| damaged(e.into()))?;
         let mut batches = Vec::new();
-        for batch in reader {
-            let batch = batch.map_err(|e| damaged(e.into()))?;
+        for batch in decode(bytes, &name)? {
             let Some(starts) = batch.column_by_name(WINDOW_START) else {
-                return Err(damaged("it has no column window_start".into()));
+                return Err(damaged(&name, "it has no column window_start"));
             };
             let Some(starts) = starts.as_primitive_opt::<TimestampMicrosecondType>() else {
-                return Err(damaged("its window_start is no time".into()));
+                return Err(damaged(&name, "its window_start is no time"));
             };
             let inside: BooleanArray =
                 starts
@@ -88,8 +80,19 @@ impl HitReader {
                         }))
                     })
                     .collect();
-            batches.push(filter_record_batch(&batch, &inside).map_err(|e| damaged(e.into()))?);
+            batches.push(filter_record_batch(&batch, &inside).map_err(|e| damaged(&name, e))?);
         }
         Ok(batches)
     }
+}
+
+/// The rows of a hit file; `name` is for messages.
+pub(crate) fn decode(bytes: Bytes, name: &str) -> Result<Vec<RecordBatch>> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(ParquetRecordBatchReaderBuilder::build);
+    let reader = reader.map_err(|e| damaged(name, e))?;
+    reader.map(|batch| batch.map_err(|e| damaged(name, e))).collect()
+}
+
+fn damaged(name: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::CorruptFile, "the hits cannot be read").with("file", name).caused_by(cause)
 }

@@ -49,6 +49,15 @@ pub struct RunRecord {
     pub over_limit: Vec<Key>,
     /// What the run warned of.
     pub warnings: Vec<String>,
+    /// The run that did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// The pass over the rows that this window was evaluated in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
+    /// States of the window that reruns replaced by other hits, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
     /// When the run of this window began.
     pub started_at: DateTime<Utc>,
     /// When its hits were ready to be written.
@@ -63,6 +72,32 @@ impl RunRecord {
         let digest = |record: &Self| record.hit_file.as_ref().map(|file| file.sha256.clone());
         self.job.fingerprint == other.job.fingerprint && self.inputs == other.inputs && digest(self) == digest(other)
     }
+}
+
+/// One pass over the rows of neighbouring windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Windows that were evaluated together.
+    pub windows: u64,
+    /// Rows that were read for all of them.
+    pub rows_read: u64,
+    /// Compressed bytes of the columns of those.
+    pub bytes_read: u64,
+    /// How long it took, without putting the results in place.
+    pub seconds: f64,
+}
+
+/// Hits of a window that a rerun replaced; they stand beside its record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Their number.
+    pub hits: u64,
+    /// Of their file's content, as 64 hex digits.
+    pub sha256: String,
+    /// Of the job that found them.
+    pub fingerprint: String,
+    /// When they were ready to be written.
+    pub finished_at: DateTime<Utc>,
 }
 
 /// A window's hit file, as it was put.

@@ -135,7 +135,7 @@ impl Span {
 }
 
 /// `instant` moved down (or up) to the edge of a window of `size`.
-fn align(instant: DateTime<Utc>, size: Timespan, up: bool) -> DateTime<Utc> {
+pub(super) fn align(instant: DateTime<Utc>, size: Timespan, up: bool) -> DateTime<Utc> {
     let origin = -i128::from(KQL_ORIGIN_DAYS) * i128::from(DAY_NANOS);
     let size = i128::from(size.nanos());
     let offset = i128::from(nanos(instant)) - origin;

@@ -10,6 +10,8 @@
 
 mod calendar;
 mod chunk;
+mod nightly;
+mod shard;
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,6 +20,8 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 pub use calendar::{Span, WindowSize};
 pub(crate) use chunk::chunks;
+pub use nightly::{Nightly, OnChange};
+pub use shard::Shard;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::timespan::{DAY_NANOS, Timespan};
