@@ -2,8 +2,10 @@
 //! form of their columns, the number of threads, and whether windows are run together or one by one.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use serde_json::Value;
 
 use crate::encode::{Form, Time};
@@ -46,7 +48,7 @@ fn written(case: &Case) -> (Lake, Vec<Row>) {
 /// The record of a window without what may differ from run to run.
 fn lasting(run: &Run, label: &str) -> Value {
     let mut record = run.record(label);
-    for key in ["started_at", "finished_at"] {
+    for key in ["started_at", "finished_at", "run", "evaluation"] {
         record.as_object_mut().unwrap().remove(key).unwrap();
     }
     // What the store calls the file: a name for this very file, not for its content.
@@ -82,9 +84,9 @@ fn bytes_do_not_depend_on_the_physical_form() {
 }
 
 #[test]
-fn nightly_runs_are_the_retrospective_run_byte_for_byte() {
+fn one_by_one_in_shards_and_again_windows_are_the_same_byte_for_byte() {
     let cases = case(4).prop_filter("windows that can be run one by one", |case| case.window != "all");
-    check(150, (cases, any::<bool>()), |(case, astray)| {
+    check(150, (cases, any::<bool>(), 1_usize..=3), |(case, astray, count)| {
         // Rows beside their partition must be found by both or by none, too.
         let case = &Case { astray: *astray, ..case.clone() };
         let (lake, _) = written(case);
@@ -110,12 +112,42 @@ fn nightly_runs_are_the_retrospective_run_byte_for_byte() {
         }
         prop_assert_eq!(&done, &whole.done());
         let nightly = nightly.expect("the whole run had a source");
+        let folder = tempfile::tempdir().unwrap();
+        let sharded = sharded(case, &lake, folder.path(), *count)?;
         for label in done.keys() {
             prop_assert!(nightly.hit_bytes(label) == whole.hit_bytes(label), "window {}", label);
             prop_assert_eq!(lasting(&nightly, label), lasting(&whole, label));
+            prop_assert!(sharded.hit_bytes(label) == whole.hit_bytes(label), "window {} of a shard", label);
+            prop_assert_eq!(lasting(&sharded, label), lasting(&whole, label));
+        }
+        // Once more over the same files.
+        let again = Ask { force: true, ..case.ask() }.run_into(&lake, folder.path()).unwrap();
+        for label in done.keys() {
+            prop_assert!(again.hit_bytes(label) == whole.hit_bytes(label), "window {} again", label);
+            prop_assert_eq!(lasting(&again, label), lasting(&whole, label));
         }
         Ok(())
     });
+}
+
+/// The windows of a case done by `count` shards, one after the other, the newest windows first. Gives the last run that did
+/// something.
+fn sharded(case: &Case, lake: &Lake, output: &Path, count: usize) -> Result<Run, TestCaseError> {
+    let mut last = None;
+    for shard in 1..=count {
+        let run = case.ask().configured(&lake.source(), output.to_str().unwrap(), &(), |settings| {
+            settings.shard = Some(format!("{shard}/{count}").parse().unwrap());
+            settings.newest_first = true;
+        });
+        match run {
+            Ok(report) => {
+                prop_assert_eq!(report.exit_code(), 0);
+                last = Some(Run::of(report, output));
+            }
+            Err(error) => prop_assert_eq!(error.kind(), lakehunt::ErrorKind::SourceMissing),
+        }
+    }
+    Ok(last.expect("one of the shards has a source"))
 }
 
 #[test]

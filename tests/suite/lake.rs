@@ -138,7 +138,7 @@ impl Ask {
     /// Runs the job into a folder that may hold earlier runs.
     pub(crate) fn run_into(&self, lake: &Lake, output: &Path) -> Result<Run, Error> {
         let report = self.report(&lake.source(), output)?;
-        Ok(Run { report, output: output.to_owned(), _folder: None })
+        Ok(Run::of(report, output))
     }
 
     pub(crate) fn report(&self, source: &str, output: &Path) -> Result<RunReport, Error> {
@@ -194,6 +194,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// A run into a folder that somebody else keeps.
+    pub(crate) fn of(report: RunReport, output: &Path) -> Self {
+        Self { report, output: output.to_owned(), _folder: None }
+    }
+
     pub(crate) fn hits_path(&self, label: &str) -> PathBuf {
         self.output.join(format!("hits/job={SLUG}/window={label}/hits.parquet"))
     }

@@ -15,6 +15,7 @@ mod identities;
 mod lake;
 mod layouts;
 mod oracle;
+mod nights;
 mod plans;
 mod properties;
 mod rows;

@@ -3,8 +3,9 @@
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use lakehunt::{ErrorKind, Outcome, RunReport};
+use lakehunt::{ErrorKind, Outcome, RunReport, Settings, Stores};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -49,12 +50,20 @@ fn run_with_another(place: &Arc<Place>, ours: &Ask, other: &Ask, during: fn(&Cal
     let stores = failing(place.stores(), move |call| {
         if during(call) && !once.swap(true, Ordering::SeqCst) {
             // On a thread of its own: the plan is asked from within a runtime.
-            let report = std::thread::scope(|scope| scope.spawn(|| elsewhere.run(&other, |_| {}).unwrap()).join());
+            let stores = elsewhere.stores();
+            let run = || elsewhere.run(&other, |settings| unclaimed(settings, stores)).unwrap();
+            let report = std::thread::scope(|scope| scope.spawn(run).join());
             assert_eq!(report.unwrap().exit_code(), 0, "the other run is not disturbed");
         }
         Fault::None
     });
-    place.run(ours, |settings| settings.stores = stores).unwrap()
+    place.run(ours, |settings| unclaimed(settings, stores)).unwrap()
+}
+
+/// A run that makes and heeds no claims: what its commits do has to be right without.
+fn unclaimed(settings: &mut Settings, stores: Stores) {
+    settings.stores = stores;
+    settings.lease = Duration::ZERO;
 }
 
 #[test]
@@ -156,11 +165,13 @@ fn a_store_without_conditions_is_looked_at_before_each_put() {
         let stores = failing(place.stores(), move |call| {
             if call.op == Op::Put && call.path.ends_with("hits.parquet") && !once.swap(true, Ordering::SeqCst) {
                 let strict = three_days().strict();
-                std::thread::scope(|scope| scope.spawn(|| elsewhere.run(&strict, |_| {}).unwrap()).join()).unwrap();
+                let stores = elsewhere.stores();
+                let run = || elsewhere.run(&strict, |settings| unclaimed(settings, stores)).unwrap();
+                std::thread::scope(|scope| scope.spawn(run).join()).unwrap();
             }
             Fault::Unconditional
         });
-        let report = place.run(&three_days(), |settings| settings.stores = stores).unwrap();
+        let report = place.run(&three_days(), |settings| unclaimed(settings, stores)).unwrap();
         assert!(!conflicts(&report).is_empty(), "{}", backend.name());
         check_whole(&place);
     }
@@ -225,7 +236,7 @@ fn start(place: &Place, limit: &str) -> Child {
     let limit = format!("max_distribution={limit}");
     let args = ["run", SLUG, "--source", &source, "--output", &output, "--from", "2024-05-01", "--to", "2024-05-04"];
     let mut command = place.command();
-    command.args(args).args(["--slack", "1", "--force", "--param", &limit]);
+    command.args(args).args(["--slack", "1", "--force", "--param", &limit, "--lease", "0s"]);
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

@@ -1,11 +1,11 @@
 //! The same job where lakes are: a folder, S3 (SeaweedFS) and ADLS (Azurite), undisturbed and disturbed.
 
-mod commits;
+pub(crate) mod commits;
 mod delta;
 mod faults;
-mod faulty;
-mod kills;
-mod place;
+pub(crate) mod faulty;
+pub(crate) mod kills;
+pub(crate) mod place;
 mod proxy;
 mod refusals;
 mod same;

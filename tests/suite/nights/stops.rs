@@ -1,0 +1,121 @@
+//! Signals at random moments of a long run: what is done stays, and the same command goes on from there.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::lake::SLUG;
+use crate::nights::{generate, passed, run};
+use crate::stores::commits::check_whole;
+use crate::stores::kills::random_part_of;
+use crate::stores::place::{Backend, Place, code, stderr};
+
+/// Signals that have to hit a run before it is through, a backend.
+const STOPS: u32 = 12;
+
+const RANGE: [&str; 6] = ["--from", "2024-05-01", "--to", "2024-05-07", "--window", "1h"];
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_stopped_at_any_moment_goes_on_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    generate(&folder.path().join("lake"), 6, 6000, &[]);
+    std::thread::scope(|scope| {
+        for backend in Backend::all() {
+            let lake = folder.path().join("lake");
+            scope.spawn(move || stop_again_and_again(backend, &lake));
+        }
+    });
+}
+
+#[cfg(unix)]
+fn stop_again_and_again(backend: Backend, lake: &std::path::Path) {
+    let place = Place::new(backend);
+    place.upload_folder(lake, "lake");
+    let began = Instant::now();
+    passed(&place, &run(&place, "out", &RANGE).output().unwrap());
+    let whole = began.elapsed();
+    let undisturbed = place.hits();
+    assert_eq!(undisturbed.len(), 6 * 24);
+
+    let (mut stopped, mut tries, mut resumed) = (0, 0, 0);
+    while stopped < STOPS {
+        tries += 1;
+        assert!(tries < 300, "{}: {stopped} runs were stopped", backend.name());
+        for name in place.objects("out").into_keys() {
+            place.delete(&format!("out/{name}"));
+        }
+        // The same command until it is through. Signals come later and later, so that it gets there.
+        for attempt in 0.. {
+            let mut command = run(&place, "out", &RANGE);
+            // Not in the group of the tests: an interrupt is for this one.
+            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            if attempt < 3 {
+                std::thread::sleep(whole.mul_f64(0.05) + random_part_of(whole));
+                let (signal, _) = signal(attempt);
+                // It may be through already.
+                let _ = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).stderr(Stdio::null()).status();
+            }
+            let output = child.wait_with_output().unwrap();
+            place.check_no_secret("stderr", &output.stderr);
+            check_whole(&place);
+            match code(&output) {
+                Some(0) => break,
+                ended => {
+                    assert_eq!(ended, Some(signal(attempt).1), "{}: {}", backend.name(), stderr(&output));
+                    let said = stderr(&output);
+                    // A signal that comes before the program listens ends it as any other.
+                    assert!(said.contains("the same command goes on from here"), "{}: {said}", backend.name());
+                    stopped += 1;
+                    resumed += usize::from(!place.hits().is_empty());
+                    assert!(place.hits().iter().all(|(label, bytes)| undisturbed[label] == *bytes));
+                }
+            }
+            // Nobody is held up by a run that was stopped.
+            let claims = place.objects(&format!("out/runs/job={SLUG}"));
+            if let Some(claims) = claims.get("claims.json") {
+                assert!(!String::from_utf8_lossy(claims).contains("expires_at"), "{}", backend.name());
+            }
+        }
+        assert!(place.hits() == undisturbed, "{}: as if nobody had stopped it", backend.name());
+    }
+    println!("{}: {stopped} of {tries} runs stopped, {resumed} with some windows done", backend.name());
+}
+
+/// The signal of an attempt and the exit code that it has.
+fn signal(attempt: u32) -> (&'static str, i32) {
+    if attempt.is_multiple_of(2) { ("INT", 130) } else { ("TERM", 143) }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    use crate::stores::faulty::{Fault, Op, failing};
+    use lakehunt::{ErrorKind, Stop};
+
+    // A commit that hangs: a stop waits for it, as long as stores may take.
+    let place = Place::new(Backend::Local);
+    let folder = tempfile::tempdir().unwrap();
+    generate(&folder.path().join("lake"), 1, 500, &[]);
+    place.upload_folder(&folder.path().join("lake"), "lake");
+    let stop = Stop::default();
+    let (asked, slow) = (stop.clone(), Duration::from_millis(500));
+    let stores = failing(place.stores(), move |call| {
+        if call.op == Op::Put && call.path.ends_with("hits.parquet") {
+            asked.stop();
+            return Fault::Slow(slow);
+        }
+        Fault::None
+    });
+    let ask = crate::lake::Ask { window: "12h", ..crate::lake::Ask::days("2024-05-01", "2024-05-02") };
+    let report = place
+        .run(&ask, |settings| {
+            settings.stores = stores;
+            settings.stop = stop;
+        })
+        .unwrap();
+    // Both windows were being committed when the wish came.
+    assert_eq!((report.exit_code(), report.stopped), (0, false), "what has begun is finished: {report:?}");
+    assert_eq!(report.windows.len(), 2);
+    check_whole(&place);
+    assert!(!report.failures().any(|(_, error)| error.kind() != ErrorKind::Unreachable));
+}
