@@ -67,7 +67,10 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
         tracing::warn!("stopped: {left} windows are left to do; the same command goes on from here");
     }
     let code = match report.exit_code() {
-        0 if args.fail_on_hits && report.hits() > 0 => HITS_FOUND,
+        // What a night before found is no news.
+        0 if args.fail_on_hits && (if settings.upkeep.is_some() { report.new_hits() } else { report.hits() }) > 0 => {
+            HITS_FOUND
+        }
         code => code,
     };
     Ok(Ended { code, stopped: report.stopped })

@@ -110,6 +110,12 @@ impl RunReport {
             .sum()
     }
 
+    /// The hits of the windows that this run did.
+    pub fn new_hits(&self) -> u64 {
+        let hits = |window: &WindowReport| if let Outcome::Done { hits, .. } = window.outcome { hits } else { 0 };
+        self.windows.iter().map(hits).sum()
+    }
+
     /// The windows that failed, with why.
     pub fn failures(&self) -> impl Iterator<Item = (&WindowReport, &Error)> {
         self.windows.iter().filter_map(|window| match &window.outcome {

@@ -29,13 +29,8 @@ pub(crate) fn metrics_text(report: &RunReport, finished: f64) -> Result<Vec<u8>>
     ] {
         windows.with_label_values(&[job, outcome]).set(count);
     }
-    let new: u64 = report
-        .windows
-        .iter()
-        .map(|window| if let Outcome::Done { hits, .. } = window.outcome { hits } else { 0 })
-        .sum();
     for (name, help, value) in [
-        ("run_hits", "Hits in the windows that the last run did", new as f64),
+        ("run_hits", "Hits in the windows that the last run did", report.new_hits() as f64),
         ("hits", "Hits in all windows that the last run looked at", report.hits() as f64),
         ("run_rows_read", "Rows that the last run read", report.rows_read as f64),
         ("run_bytes_read", "Compressed bytes of the columns that the last run read", report.bytes_read as f64),

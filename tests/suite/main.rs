@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cli;
+mod deploy;
 mod drift;
 mod encode;
 mod failures;
@@ -14,8 +15,8 @@ mod heavy;
 mod identities;
 mod lake;
 mod layouts;
-mod oracle;
 mod nights;
+mod oracle;
 mod plans;
 mod properties;
 mod rows;

@@ -53,7 +53,10 @@ fn stop_again_and_again(backend: Backend, lake: &std::path::Path) {
                 std::thread::sleep(whole.mul_f64(0.05) + random_part_of(whole));
                 let (signal, _) = signal(attempt);
                 // It may be through already.
-                let _ = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).stderr(Stdio::null()).status();
+                let _ = Command::new("kill")
+                    .args([&format!("-{signal}"), &child.id().to_string()])
+                    .stderr(Stdio::null())
+                    .status();
             }
             let output = child.wait_with_output().unwrap();
             place.check_no_secret("stderr", &output.stderr);

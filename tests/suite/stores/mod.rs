@@ -8,5 +8,5 @@ pub(crate) mod kills;
 pub(crate) mod place;
 mod proxy;
 mod refusals;
-mod same;
+pub(crate) mod same;
 mod servers;

@@ -89,7 +89,10 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lakehunt"));
         command.current_dir(env!("CARGO_MANIFEST_DIR")).env("HOME", self.dir.path());
         for (name, _) in std::env::vars() {
-            if ["LAKEHUNT_", "AWS_", "AZURE_", "GOOGLE_", "RUST_LOG"].iter().any(|prefix| name.starts_with(prefix)) {
+            if ["LAKEHUNT_", "AWS_", "AZURE_", "GOOGLE_", "OTEL_", "RUST_LOG"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+            {
                 command.env_remove(name);
             }
         }
