@@ -62,8 +62,9 @@ fn upkeep(job: &Job, args: &NightlyArgs) -> Result<Upkeep> {
     let span = |typed: &Option<String>, spec: &Option<String>| {
         typed.as_deref().or(spec.as_deref()).map(str::parse::<Timespan>).transpose()
     };
-    // A start alone is one for good; who wants less says so.
-    let lookback = span(&args.lookback, &spec.lookback)?.or(if start.is_none() { usual.lookback } else { None });
+    // A start that is typed goes before the job's lookback; a start alone is one for good.
+    let of_the_job = if args.start.is_some() { &None } else { &spec.lookback };
+    let lookback = span(&args.lookback, of_the_job)?.or(if start.is_none() { usual.lookback } else { None });
     Ok(Upkeep {
         nightly: Nightly {
             start,

@@ -149,6 +149,6 @@ fn a_claims_file_that_cannot_be_read_is_named() {
     let place = Place::new(Backend::Local);
     place.upload(&lake());
     place.put(&format!("out/runs/job={SLUG}/claims.json"), b"not json".to_vec());
-    let error = place.run(&three_days(), |_| {}).unwrap_err().to_string();
+    let error = place.run(&three_days(), |settings| settings.lease = LEASE).unwrap_err().to_string();
     assert!(error.contains("claims.json") && error.contains("remove it"), "{error}");
 }

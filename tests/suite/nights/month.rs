@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::lake::SLUG;
 use crate::nights::{count, generate, json, passed, run};
-use crate::stores::place::{Backend, Place, code};
+use crate::stores::place::{Backend, Place};
 
 const DAYS: u32 = 31;
 /// Nights after which the machine is off, and the night whose first run is killed.
@@ -72,14 +72,16 @@ fn nights(backend: Backend, arrivals: &Arrivals) {
         };
         if night == KILLED {
             let mut child = nightly().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            // It has claimed its windows, and has them yet to read.
-            while !place.objects("out").iter().any(|(name, bytes)| {
-                name.ends_with("claims.json") && String::from_utf8_lossy(bytes).contains("expires_at")
-            }) {
+            // It has claimed its windows, and has them yet to read; or it was too fast to be caught.
+            let claimed = || {
+                let claims = place.objects(&format!("out/runs/job={SLUG}")).remove("claims.json");
+                claims.is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains("expires_at"))
+            };
+            while child.try_wait().unwrap().is_none() && !claimed() {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            child.kill().unwrap();
-            killed = code(&child.wait_with_output().unwrap()).is_none();
+            let _ = child.kill();
+            killed = child.wait().unwrap().code().is_none();
         }
         let output = nightly().output().unwrap();
         passed(&place, &output);
