@@ -74,7 +74,7 @@ fn nights(backend: Backend, arrivals: &Arrivals) {
             let mut child = nightly().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             // It has claimed its windows, and has them yet to read; or it was too fast to be caught.
             let claimed = || {
-                let claims = place.objects(&format!("out/runs/job={SLUG}")).remove("claims.json");
+                let claims = place.get(&format!("out/runs/job={SLUG}/claims.json"));
                 claims.is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains("expires_at"))
             };
             while child.try_wait().unwrap().is_none() && !claimed() {

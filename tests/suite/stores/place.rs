@@ -148,6 +148,12 @@ impl Place {
         block_on(async { self.store().delete(&Path::from(path)).await.unwrap() });
     }
 
+    /// One object; a listing of a folder that is being written may name files that are gone a moment later.
+    pub(crate) fn get(&self, path: &str) -> Option<Vec<u8>> {
+        let (store, path) = (self.store(), Path::from(path));
+        block_on(async { Some(store.get(&path).await.ok()?.bytes().await.ok()?.to_vec()) })
+    }
+
     /// All objects below `path`, by their name below it. Records among them hold no secret.
     pub(crate) fn objects(&self, path: &str) -> BTreeMap<String, Vec<u8>> {
         let store = self.store();
