@@ -121,7 +121,7 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
         elapsed: clock.elapsed(),
     };
     report.stopped = settings.stop.is_stopped() && report.left().next().is_some();
-    run.note(&report).await?;
+    run.note(&report).await;
     report.elapsed = clock.elapsed();
     Ok(report)
 }
@@ -256,7 +256,7 @@ impl Run<'_> {
     }
 
     /// Adds this run to the history, if it did something.
-    async fn note(&self, report: &RunReport) -> Result<()> {
+    async fn note(&self, report: &RunReport) {
         let mut entry = self.entry(Ending::Ended, self.began, (self.settings.clock)());
         for window in &report.windows {
             let label = window.label.clone();
@@ -277,14 +277,17 @@ impl Run<'_> {
         }
         (entry.rows_read, entry.bytes_read) = (report.rows_read, report.bytes_read);
         if entry.done.is_empty() && entry.failed.is_empty() && !report.stopped {
-            return Ok(());
+            return;
         }
-        let Some(table) = self.table().await? else { return Ok(()) };
         // What was done is done; that it is not in the history is no reason to call it failed.
-        if let Err(error) = table.note(&entry).await {
+        let noted = match self.table().await {
+            Ok(Some(table)) => table.note(&entry).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
             tracing::warn!(%error, "this run is missing in the history");
         }
-        Ok(())
     }
 
     /// Adds runs that died to the history.
