@@ -33,11 +33,14 @@ fn during_a_commit(place: &Arc<Place>, ask: &Ask, then: impl Fn(&Place) + Send +
 }
 
 fn claimed(report: &RunReport) -> Vec<&Claim> {
-    let claim = |left| match left {
-        &Left::Claimed(ref claim) => claim,
-        &Left::Stopped => panic!("nobody stopped it"),
-    };
-    report.left().map(|(_, left)| claim(left)).collect()
+    let mut claims = Vec::new();
+    for (window, left) in report.left() {
+        match left {
+            Left::Claimed(claim) => claims.push(claim),
+            Left::Stopped => panic!("nobody stopped {}", window.label),
+        }
+    }
+    claims
 }
 
 #[test]
