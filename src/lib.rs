@@ -43,7 +43,7 @@ pub use pipeline::{
     status,
 };
 pub use report::{Left, Outcome, RunReport, WindowReport};
-pub use settings::{Clock, DEFAULT_LEASE, DEFAULT_MEMORY_LIMIT, Settings, Upkeep};
+pub use settings::{DEFAULT_LEASE, DEFAULT_MEMORY_LIMIT, Settings, Upkeep};
 pub use sink::{
     Claim, DoneWindow, Earlier, Ending, Evaluation, FailedWindow, HitFile, Input, JobOfRecord, Key, RunEntry,
     RunRecord, WindowOfRecord,

@@ -1,7 +1,6 @@
 //! What a run is asked to do, as values: the only form of flags, environment and job file that the library sees.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -19,9 +18,6 @@ pub const DEFAULT_MEMORY_LIMIT: usize = 2 << 30;
 /// How long the claim of a run outlives it unless told otherwise.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(120);
 
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
-
 /// What a nightly run keeps of what is done.
 #[derive(Debug, Clone, Copy)]
 pub struct Upkeep {
@@ -34,7 +30,7 @@ pub struct Upkeep {
 }
 
 /// The settings of one run.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The root of the lake: a folder or a URL.
     pub source: String,
@@ -83,18 +79,7 @@ pub struct Settings {
     /// Asks the run to stop.
     pub stop: Stop,
     /// The clock that run records are dated by.
-    pub clock: Clock,
-}
-
-impl std::fmt::Debug for Settings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings")
-            .field("source", &self.source)
-            .field("output", &self.output)
-            .field("span", &self.span)
-            .field("window", &self.window)
-            .finish_non_exhaustive()
-    }
+    pub clock: fn() -> DateTime<Utc>,
 }
 
 impl Settings {
@@ -126,7 +111,7 @@ impl Settings {
             lease: DEFAULT_LEASE,
             wait: true,
             stop: Stop::default(),
-            clock: Arc::new(Utc::now),
+            clock: Utc::now,
         })
     }
 

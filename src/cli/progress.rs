@@ -1,5 +1,6 @@
 //! Progress on stderr: a bar on a terminal, elsewhere a line now and then.
 
+use std::convert::Infallible;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,15 +16,6 @@ const DRAWN: Duration = Duration::from_millis(250);
 
 /// How often a line is written where there is no terminal: a scheduler keeps them all.
 const WRITTEN: Duration = Duration::from_secs(30);
-
-/// Shows how far a run is.
-pub(super) trait Progress: Sync {
-    fn observer(&self) -> &dyn Observer;
-    /// How often to show it.
-    fn interval(&self) -> Duration;
-    fn tick(&self);
-    fn finish(&self);
-}
 
 /// How far a run is.
 #[derive(Debug, Default)]
@@ -49,23 +41,6 @@ struct Moment {
 }
 
 impl Figures {
-    fn planned(&self, plan: &Plan) {
-        self.windows.store(plan.states.len() as u64, Ordering::Relaxed);
-    }
-
-    fn begins(&self, work: &Work) {
-        if let Ok(mut place) = self.work.lock() {
-            *place = Some((work.clone(), Instant::now()));
-        }
-    }
-
-    fn window(&self, report: &WindowReport) {
-        self.over.fetch_add(1, Ordering::Relaxed);
-        if let Outcome::Done { hits, .. } | Outcome::UpToDate { hits } = report.outcome {
-            self.hits.fetch_add(hits, Ordering::Relaxed);
-        }
-    }
-
     fn now(&self) -> Moment {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut moment = Moment {
@@ -110,130 +85,96 @@ impl Moment {
     }
 }
 
-fn waiting(claim: &Claim, windows: usize) -> String {
-    format!(
-        "waiting for run {} on {}, which is at work on {} of the windows",
-        claim.run,
-        claim.host,
-        human_count(windows as u64)
-    )
-}
-
-/// A bar over the rows that are to read.
-pub(super) struct Bar {
-    bar: ProgressBar,
-    figures: Figures,
-}
-
-impl Bar {
-    pub(super) fn new() -> Self {
-        let bar = ProgressBar::new_spinner();
-        bar.set_message("looking at windows and files");
-        bar.enable_steady_tick(Duration::from_millis(120));
-        Self { bar, figures: Figures::default() }
-    }
-}
-
-impl Progress for Bar {
-    fn observer(&self) -> &dyn Observer {
-        self
-    }
-
-    fn interval(&self) -> Duration {
-        DRAWN
-    }
-
-    fn tick(&self) {
-        let now = self.figures.now();
-        if now.of_rows > 0 {
-            self.bar.set_position(now.rows);
-            self.bar.set_message(now.text());
-        }
-    }
-
-    fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Observer for Bar {
-    fn planned(&self, plan: &Plan) {
-        self.figures.planned(plan);
-    }
-
-    fn begins(&self, work: &Work) {
-        self.figures.begins(work);
-        self.bar.set_length(work.rows);
-        if let Ok(style) = ProgressStyle::with_template("{bar:24} {percent:>3}%  {elapsed}  {msg}") {
-            self.bar.set_style(style);
-        }
-    }
-
-    fn window(&self, report: &WindowReport) {
-        self.figures.window(report);
-    }
-
-    fn waits(&self, claim: &Claim, windows: usize) {
-        self.bar.set_style(ProgressStyle::default_spinner());
-        self.bar.set_message(waiting(claim, windows));
-    }
-}
-
-/// A line of the log now and then.
-pub(super) struct Lines {
+/// Shows how far a run is: by a bar over the rows that are to read, or by lines of the log.
+pub(super) struct Progress {
     job: String,
     figures: Figures,
+    bar: Option<ProgressBar>,
 }
 
-impl Lines {
-    pub(super) fn new(job: &str) -> Self {
-        Self { job: job.to_owned(), figures: Figures::default() }
-    }
-}
-
-impl Progress for Lines {
-    fn observer(&self) -> &dyn Observer {
-        self
-    }
-
-    fn interval(&self) -> Duration {
-        WRITTEN
+impl Progress {
+    pub(super) fn new(job: &str, with_bar: bool) -> Self {
+        let bar = with_bar.then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.set_message("looking at windows and files");
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { job: job.to_owned(), figures: Figures::default(), bar }
     }
 
-    fn tick(&self) {
+    /// Shows it again and again.
+    pub(super) async fn keep_showing(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(if self.bar.is_some() { DRAWN } else { WRITTEN }).await;
+            self.show();
+        }
+    }
+
+    fn show(&self) {
         let now = self.figures.now();
-        tracing::info!(
-            target: "lakehunt::progress",
-            windows_over = now.over,
-            windows = now.windows,
-            rows = now.rows,
-            rows_total = now.of_rows,
-            bytes = now.bytes,
-            hits = now.hits,
-            seconds_left = now.left.map(|left| left.as_secs()),
-            "{}: {}",
-            self.job,
-            now.text()
-        );
+        match &self.bar {
+            Some(bar) if now.of_rows > 0 => {
+                bar.set_position(now.rows);
+                bar.set_message(now.text());
+            }
+            Some(_) => {}
+            None => tracing::info!(
+                target: "lakehunt::progress",
+                windows_over = now.over,
+                windows = now.windows,
+                rows = now.rows,
+                rows_total = now.of_rows,
+                bytes = now.bytes,
+                hits = now.hits,
+                seconds_left = now.left.map(|left| left.as_secs()),
+                "{}: {}",
+                self.job,
+                now.text()
+            ),
+        }
     }
 
-    fn finish(&self) {}
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
 }
 
-impl Observer for Lines {
+impl Observer for Progress {
     fn planned(&self, plan: &Plan) {
-        self.figures.planned(plan);
+        self.figures.windows.store(plan.states.len() as u64, Ordering::Relaxed);
     }
 
     fn begins(&self, work: &Work) {
-        self.figures.begins(work);
+        if let Ok(mut place) = self.figures.work.lock() {
+            *place = Some((work.clone(), Instant::now()));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_length(work.rows);
+            if let Ok(style) = ProgressStyle::with_template("{bar:24} {percent:>3}%  {elapsed}  {msg}") {
+                bar.set_style(style);
+            }
+        }
     }
 
     fn window(&self, report: &WindowReport) {
-        self.figures.window(report);
+        self.figures.over.fetch_add(1, Ordering::Relaxed);
+        if let Outcome::Done { hits, .. } | Outcome::UpToDate { hits } = report.outcome {
+            self.figures.hits.fetch_add(hits, Ordering::Relaxed);
+        }
     }
 
     fn waits(&self, claim: &Claim, windows: usize) {
-        tracing::info!(target: "lakehunt::progress", run = claim.run, host = claim.host, windows, "{}", waiting(claim, windows));
+        let Claim { run, host, .. } = claim;
+        let text = format!("waiting for run {run} on {host}, which is at work on {windows} of the windows");
+        match &self.bar {
+            Some(bar) => {
+                bar.set_style(ProgressStyle::default_spinner());
+                bar.set_message(text);
+            }
+            None => tracing::info!(target: "lakehunt::progress", run, host, windows, "{text}"),
+        }
     }
 }

@@ -8,10 +8,11 @@ use chrono::Utc;
 use serde_json::json;
 
 use super::args::RunArgs;
-use super::progress::{Bar, Lines, Progress};
+use super::progress::Progress;
 use super::signals::Ended;
 use super::{output, settings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
 use crate::pipeline::{self, Plan};
 use crate::report::{RunReport, metrics_text, plan_json, plan_text, report_json, report_text};
 use crate::settings::Settings;
@@ -45,10 +46,13 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
     if args.dry_run {
         return dry_run(&job, &settings, args.json).await.map(|()| Ended::from(0));
     }
-    let report = match (args.json, stderr().is_terminal()) {
-        (false, true) => watched(&job, &settings, &Bar::new()).await,
-        _ => watched(&job, &settings, &Lines::new(job.slug())).await,
-    }?;
+    let progress = Progress::new(job.slug(), !args.json && stderr().is_terminal());
+    let report = tokio::select! {
+        report = pipeline::run(&job, &settings, &progress) => report,
+        never = progress.keep_showing() => match never {},
+    };
+    progress.finish();
+    let report = report?;
     warn(&report.warnings);
     for (window, error) in report.failures() {
         tracing::error!(window = window.label, kind = %error.kind(), "{error}");
@@ -76,22 +80,7 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
     Ok(Ended { code, stopped: report.stopped })
 }
 
-async fn watched(job: &crate::job::Job, settings: &Settings, progress: &dyn Progress) -> Result<RunReport> {
-    let ticking = async {
-        loop {
-            tokio::time::sleep(progress.interval()).await;
-            progress.tick();
-        }
-    };
-    let report = tokio::select! {
-        report = pipeline::run(job, settings, progress.observer()) => report,
-        () = ticking => return Err(Error::new(ErrorKind::Engine, "the run was not waited for")),
-    };
-    progress.finish();
-    report
-}
-
-async fn dry_run(job: &crate::job::Job, settings: &Settings, as_json: bool) -> Result<()> {
+async fn dry_run(job: &Job, settings: &Settings, as_json: bool) -> Result<()> {
     let table = Table::open(&settings.stores, &settings.output, &settings.output_store, job.slug()).await?;
     let plan = Plan::new(job, settings, table.as_ref()).await?;
     warn(&plan.warnings());
@@ -126,7 +115,8 @@ fn write_metrics(path: &Path, report: &RunReport) -> Result<()> {
     let failed = |e: std::io::Error| {
         Error::new(ErrorKind::Output, "the metrics file cannot be written").with("file", path.display()).caused_by(e)
     };
-    // Beside it, so that it is a rename; collectors read names that end in `.prom`.
+    // Beside it, so that it is a rename; collectors read names that end in `.prom`, and not as the user that this runs as, so
+    // that a file for its owner alone, as the usual temporary ones are, would not do.
     let mut staged = path.as_os_str().to_owned();
     staged.push(format!(".{}.tmp", std::process::id()));
     std::fs::write(&staged, text).map_err(failed)?;

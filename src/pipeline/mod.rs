@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use tracing::Instrument;
 
 pub use plan::{Kept, Plan, SourceChange, Stale, State};
@@ -32,7 +32,7 @@ use crate::error::Result;
 use crate::job::Job;
 use crate::report::{Left, Outcome, RunReport, WindowReport};
 use crate::settings::Settings;
-use crate::sink::{Claim, Claims, DoneWindow, Ending, FailedWindow, Held, RunEntry, Standing, Table, Take};
+use crate::sink::{Claim, Claims, DoneWindow, Ending, FailedWindow, RunEntry, Standing, Table, Take};
 use crate::window::{Window, WindowSize};
 use round::Round;
 use tally::Tally;
@@ -95,17 +95,25 @@ pub async fn run(job: &Job, settings: &Settings, observer: &dyn Observer) -> Res
     let clock = Instant::now();
     let began = (settings.clock)();
     let id = format!("{}-{:08x}", began.format("%Y%m%dT%H%M%S%3fZ"), crate::sink::random() as u32);
-    let run = Run { job, settings, observer, claims: Claims::new(&id, began, settings.lease), id, began };
-    let mut tally = Tally::new(observer, settings.windows()?);
+    let windows = settings.windows()?;
     let span = tracing::info_span!(
         target: SPANS,
         "run",
         job = job.slug(),
-        run = run.id,
+        run = id,
         nightly = settings.upkeep.is_some(),
-        windows = settings.windows()?.len(),
+        windows = windows.len(),
     );
-    run.rounds(&mut tally).instrument(span).await?;
+    let claims = Claims::new(&id, began, settings.lease);
+    let mut run = Run { job, settings, observer, claims, id, began, table: None };
+    let mut tally = Tally::new(observer, windows);
+    if let Err(error) = run.rounds(&mut tally).instrument(span).await {
+        if !tally.has_done() {
+            return Err(error);
+        }
+        // What is committed is told of, whatever keeps the run from the rest.
+        tally.fail_rest(&error);
+    }
 
     let (rows_read, bytes_read, resolution) = (tally.rows_read, tally.bytes_read, tally.resolution);
     let (windows, warnings) = tally.finish();
@@ -133,38 +141,55 @@ struct Run<'a> {
     claims: Claims,
     id: String,
     began: DateTime<Utc>,
+    /// The table, once it is there.
+    table: Option<Table>,
 }
 
 impl Run<'_> {
     /// Does what is to do, again and again until nothing is left that another run may have left.
-    async fn rounds(&self, tally: &mut Tally<'_>) -> Result<()> {
+    async fn rounds(&mut self, tally: &mut Tally<'_>) -> Result<()> {
+        let settings = self.settings;
+        let size = size_of_windows(settings)?;
+        self.table = Table::open(&settings.stores, &settings.output, &settings.output_store, self.job.slug()).await?;
+        let mut sized = match &self.table {
+            Some(table) => table.check_size(&size).await?,
+            None => false,
+        };
         loop {
-            let table = self.table().await?;
-            let standing = match &table {
+            let standing = match &self.table {
                 Some(table) => self.claims.read(table).await?,
                 None => Standing::default(),
             };
-            let planning = Plan::new(self.job, self.settings, table.as_ref());
+            let planning = Plan::new(self.job, settings, self.table.as_ref());
             let planning = planning.instrument(tracing::info_span!(target: SPANS, "plan"));
-            let plan = match self.settings.stop.or(planning).await {
-                Some(plan) => plan?,
-                None => {
-                    tally.leave_rest();
-                    return Ok(());
-                }
+            let Some(plan) = settings.stop.or(planning).await else {
+                tally.leave_rest();
+                return Ok(());
             };
+            let plan = plan?;
             self.observer.planned(&plan);
-            guard::refuse_output_in_source(self.settings)?;
+            guard::refuse_output_in_source(settings)?;
             tally.warn(plan.warnings());
             let todo = settle(&plan, tally);
             if todo.is_empty() {
                 return Ok(());
             }
-            let Some(claimed) = self.round(&plan, todo, standing, tally).await? else { continue };
-            if claimed.is_empty() || self.settings.stop.is_stopped() {
+            let table = match self.table.take() {
+                Some(table) => table,
+                None => {
+                    Table::create(&settings.stores, &settings.output, &settings.output_store, self.job.slug()).await?
+                }
+            };
+            let table = self.table.insert(table).clone();
+            if !sized {
+                table.claim(&size).await?;
+                sized = true;
+            }
+            let Some(claimed) = self.round(&table, &plan, todo, standing, tally).await? else { continue };
+            if claimed.is_empty() {
                 return Ok(());
             }
-            if !self.settings.wait || !self.wait(&claimed).await? {
+            if !settings.wait || !self.wait(&table, &claimed).await? {
                 for (index, claim) in claimed {
                     tally.report(index, Outcome::Left(Left::Claimed(claim)), 0, 0);
                 }
@@ -173,38 +198,24 @@ impl Run<'_> {
         }
     }
 
-    /// The table, if there is one, whose windows have to be of this run's size.
-    async fn table(&self) -> Result<Option<Table>> {
-        let settings = self.settings;
-        let table = Table::open(&settings.stores, &settings.output, &settings.output_store, self.job.slug()).await?;
-        if let (Some(table), Some(size)) = (&table, size_of_windows(settings)?) {
-            table.check_size(&size).await?;
-        }
-        Ok(table)
-    }
-
     /// Claims the windows `todo` and does those that no other run has claimed; gives those, with the claims. `None` when the
     /// windows may be others by now and have to be looked at again.
     async fn round(
         &self,
+        table: &Table,
         plan: &Plan,
         todo: Vec<usize>,
         standing: Standing,
         tally: &mut Tally<'_>,
     ) -> Result<Option<Vec<(usize, Claim)>>> {
-        let settings = self.settings;
-        let table = Table::create(&settings.stores, &settings.output, &settings.output_store, self.job.slug()).await?;
-        if let Some(size) = size_of_windows(settings)?
-            && !table.check_size(&size).await?
-        {
-            table.claim(&size).await?;
-        }
         let windows: Vec<&Window> = todo.iter().map(|index| &plan.survey.windows[*index].window).collect();
-        let taken = match self.claims.take(&table, standing, &windows).await? {
+        let taken = match self.claims.take(table, standing, &windows).await? {
             Take::LookAgain => return Ok(None),
             Take::Taken(taken) => taken,
         };
-        self.note_dead(&table, &taken.dead).await?;
+        for claim in &taken.dead {
+            self.note_dead(table, claim).await;
+        }
         let (mut mine, mut claimed) = (Vec::new(), Vec::new());
         for (index, other) in todo.into_iter().zip(taken.others) {
             match other {
@@ -213,32 +224,34 @@ impl Run<'_> {
             }
         }
         if !mine.is_empty() {
-            let done = self.claimed(plan, &table, mine, tally).await;
-            release(taken.held).await;
+            let done = self.claimed(table, plan, mine, tally).await;
+            if let Some(held) = taken.held {
+                held.release().await;
+            }
             done?;
         }
         Ok(Some(claimed))
     }
 
-    async fn claimed(&self, plan: &Plan, table: &Table, mine: Vec<usize>, tally: &mut Tally<'_>) -> Result<()> {
+    async fn claimed(&self, table: &Table, plan: &Plan, mine: Vec<usize>, tally: &mut Tally<'_>) -> Result<()> {
         let (job, settings) = (self.job, self.settings);
         let round = Round {
             job,
             settings,
             observer: self.observer,
             table,
-            survey: &plan.survey,
+            plan,
             lookback: job.lookback()?,
             fingerprint: plan::fingerprint(job, settings),
-            id: self.id.clone(),
+            id: &self.id,
             began: self.began,
             passes: mine.len() > 1 && crate::explain::passes(job, settings).await?,
         };
-        round.run(plan, mine, tally).await
+        round.run(mine, tally).await
     }
 
     /// Waits until no other run claims these windows any more; gives false if it was asked to stop before.
-    async fn wait(&self, claimed: &[(usize, Claim)]) -> Result<bool> {
+    async fn wait(&self, table: &Table, claimed: &[(usize, Claim)]) -> Result<bool> {
         let Some((_, first)) = claimed.first() else { return Ok(true) };
         self.observer.waits(first, claimed.len());
         let runs: Vec<&str> = claimed.iter().map(|(_, claim)| claim.run.as_str()).collect();
@@ -247,8 +260,7 @@ impl Run<'_> {
             if self.settings.stop.or(tokio::time::sleep(pause)).await.is_none() {
                 return Ok(false);
             }
-            let Some(table) = self.table().await? else { return Ok(true) };
-            let standing = self.claims.read(&table).await?;
+            let standing = self.claims.read(table).await?;
             if !standing.live(Utc::now()).any(|claim| runs.contains(&claim.run.as_str())) {
                 return Ok(true);
             }
@@ -279,31 +291,22 @@ impl Run<'_> {
         if entry.done.is_empty() && entry.failed.is_empty() && !report.stopped {
             return;
         }
-        // What was done is done; that it is not in the history is no reason to call it failed.
-        let noted = match self.table().await {
-            Ok(Some(table)) => table.note(&entry).await,
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = noted {
-            tracing::warn!(%error, "this run is missing in the history");
+        if let Some(table) = &self.table {
+            add(table, &entry).await;
         }
     }
 
-    /// Adds runs that died to the history.
-    async fn note_dead(&self, table: &Table, dead: &[Claim]) -> Result<()> {
-        for claim in dead {
-            tracing::info!(run = claim.run, host = claim.host, "a run died; its claim has expired");
-            let mut entry = self.entry(Ending::Died, claim.started_at, claim.expires_at);
-            entry.run.clone_from(&claim.run);
-            entry.host.clone_from(&claim.host);
-            (entry.nightly, entry.shard) = (false, None);
-            if let (Some((from, _)), Some((_, to))) = (claim.stretches.first(), claim.stretches.last()) {
-                (entry.from, entry.to) = (*from, *to);
-            }
-            table.note(&entry).await?;
+    /// Adds a run that died to the history.
+    async fn note_dead(&self, table: &Table, claim: &Claim) {
+        tracing::info!(run = claim.run, host = claim.host, "a run died; its claim has expired");
+        let mut entry = self.entry(Ending::Died, claim.started_at, claim.expires_at);
+        entry.run.clone_from(&claim.run);
+        entry.host.clone_from(&claim.host);
+        (entry.nightly, entry.shard) = (false, None);
+        if let (Some((from, _)), Some((_, to))) = (claim.stretches.first(), claim.stretches.last()) {
+            (entry.from, entry.to) = (*from, *to);
         }
-        Ok(())
+        add(table, &entry).await;
     }
 
     fn entry(&self, ending: Ending, started_at: DateTime<Utc>, finished_at: DateTime<Utc>) -> RunEntry {
@@ -328,9 +331,10 @@ impl Run<'_> {
     }
 }
 
-async fn release(held: Option<Held>) {
-    if let Some(held) = held {
-        held.release().await;
+/// Adds an entry to the history. What was done is done; that it cannot be told there is no reason to call it failed.
+async fn add(table: &Table, entry: &RunEntry) {
+    if let Err(error) = table.note(entry).await {
+        tracing::warn!(run = entry.run, %error, "a run is missing in the history");
     }
 }
 
@@ -350,14 +354,9 @@ fn settle(plan: &Plan, tally: &mut Tally<'_>) -> Vec<usize> {
 }
 
 /// What all windows of a table share: their size. One window over a whole range shares nothing with that over another.
-fn size_of_windows(settings: &Settings) -> Result<Option<String>> {
-    Ok(match settings.window {
-        WindowSize::All => settings.windows()?.first().map(|window| window.label().to_owned()),
-        size => Some(size.to_string()),
+fn size_of_windows(settings: &Settings) -> Result<String> {
+    Ok(match (settings.window, settings.windows()?.first()) {
+        (WindowSize::All, Some(window)) => window.label().to_owned(),
+        (size, _) => size.to_string(),
     })
-}
-
-/// An instant for people, to the second.
-pub(crate) fn to_the_second(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

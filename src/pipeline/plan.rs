@@ -59,25 +59,26 @@ pub struct SourceChange {
     pub added: Vec<String>,
     /// Files that are gone.
     pub gone: Vec<String>,
-    /// Files whose size, ETag or time of change is another one.
+    /// Files whose size or ETag is another one; or their time of change, where the store knows no ETags.
     pub changed: Vec<String>,
 }
 
 impl SourceChange {
     fn between(before: &[Input], now: &[Input]) -> Self {
-        let by_path = |inputs: &[Input]| -> BTreeMap<String, Input> {
-            inputs.iter().map(|input| (input.path.clone(), input.clone())).collect()
-        };
-        let (before, now) = (by_path(before), by_path(now));
-        let only = |these: &BTreeMap<String, Input>, those: &BTreeMap<String, Input>| {
-            these.keys().filter(|path| !those.contains_key(*path)).cloned().collect()
-        };
-        let differs = |(path, input): (&String, &Input)| before.get(path).is_some_and(|earlier| earlier != input);
-        Self {
-            added: only(&now, &before),
-            gone: only(&before, &now),
-            changed: now.iter().filter(|entry| differs(*entry)).map(|(path, _)| path.clone()).collect(),
+        let by_path =
+            |inputs| -> BTreeMap<&str, &Input> { <[Input]>::iter(inputs).map(|i| (i.path.as_str(), i)).collect() };
+        let (earlier, later) = (by_path(before), by_path(now));
+        let mut change = Self::default();
+        for input in now {
+            match earlier.get(input.path.as_str()) {
+                None => change.added.push(input.path.clone()),
+                Some(before) if !before.is(input) => change.changed.push(input.path.clone()),
+                Some(_) => {}
+            }
         }
+        let gone = before.iter().filter(|input| !later.contains_key(input.path.as_str()));
+        change.gone.extend(gone.map(|input| input.path.clone()));
+        change
     }
 
     fn is_empty(&self) -> bool {
@@ -156,12 +157,11 @@ impl Plan {
             ),
             (Kept::SourceGone, "done from files that are gone, and kept"),
         ] {
-            match of(kept).as_slice() {
+            let labels = of(kept);
+            match labels.as_slice() {
                 [] => {}
                 [one] => lines.push(format!("window {one} was {what}")),
-                [first, .., last] => {
-                    lines.push(format!("{} windows ({first} to {last}) were {what}", of(kept).len()));
-                }
+                [first, .., last] => lines.push(format!("{} windows ({first} to {last}) were {what}", labels.len())),
             }
         }
         lines

@@ -16,7 +16,7 @@ impl Round<'_> {
         rows: &WindowRows,
         evaluation: &Evaluation,
     ) -> RunRecord {
-        let plan = &self.survey.windows[index];
+        let plan = &self.plan.survey.windows[index];
         let extent = inputs.extent(&plan.files, self.range(&[index]));
         let window = &plan.window;
         let bindings = Bindings::new(self.job, window, window, self.settings.scope, self.lookback);
@@ -38,8 +38,8 @@ impl Round<'_> {
             parameters: bindings.shown().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             source: inputs.root().display.clone(),
             layout: self.settings.layout.to_string(),
-            source_version: self.survey.version,
-            inputs: self.survey.inputs(plan),
+            source_version: self.plan.survey.version,
+            inputs: self.plan.survey.inputs(plan),
             rows_read: extent.rows,
             bytes_read: extent.bytes,
             time_columns: inputs.time_columns(&plan.files),
@@ -50,7 +50,7 @@ impl Round<'_> {
             kql_rows: rows.kql_rows,
             over_limit: rows.over_limit.clone(),
             warnings: plan.missing.iter().map(|p| format!("partition {} does not exist", p.path)).collect(),
-            run: Some(self.id.clone()),
+            run: Some(self.id.to_owned()),
             evaluation: Some(evaluation.clone()),
             // Known once it is seen what they replace.
             earlier: Vec::new(),

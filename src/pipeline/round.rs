@@ -12,14 +12,13 @@ use tracing::Instrument;
 use super::evaluate::{Evaluated, evaluate};
 use super::inputs::Inputs;
 use super::plan::Plan;
-use super::survey::Survey;
 use super::tally::Tally;
 use super::{CONCURRENT_WINDOWS, Observer, SPANS, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::report::{Left, Outcome};
 use crate::settings::Settings;
-use crate::sink::{Evaluation, Seen, Table};
+use crate::sink::{Evaluation, Table};
 use crate::timespan::Timespan;
 use crate::window::{Window, chunks, nanos};
 
@@ -39,11 +38,11 @@ pub(super) struct Round<'a> {
     pub(super) settings: &'a Settings,
     pub(super) observer: &'a dyn Observer,
     pub(super) table: &'a Table,
-    pub(super) survey: &'a Survey,
+    pub(super) plan: &'a Plan,
     pub(super) lookback: Timespan,
     pub(super) fingerprint: String,
     /// The run's.
-    pub(super) id: String,
+    pub(super) id: &'a str,
     pub(super) began: DateTime<Utc>,
     /// Whether the hunt lets go of rows while it reads.
     pub(super) passes: bool,
@@ -57,15 +56,15 @@ enum Cut {
     Failed(Error),
 }
 
-impl<'a> Round<'a> {
+impl Round<'_> {
     /// Does the windows `todo`. A window that fails does not keep the others from being done.
     ///
     /// # Errors
     /// When the job does not fit, whichever window it is.
-    pub(super) async fn run(&self, plan: &'a Plan, todo: Vec<usize>, tally: &mut Tally<'_>) -> Result<()> {
+    pub(super) async fn run(&self, todo: Vec<usize>, tally: &mut Tally<'_>) -> Result<()> {
         let files = self.files(&todo);
         let span = tracing::info_span!(target: SPANS, "footers", files = files.len());
-        let reading = Inputs::read(self.survey, files.iter().copied()).instrument(span);
+        let reading = Inputs::read(&self.plan.survey, files.iter().copied()).instrument(span);
         let Some(mut inputs) = self.settings.stop.or(reading).await else {
             self.leave(todo, tally);
             return Ok(());
@@ -77,7 +76,7 @@ impl<'a> Round<'a> {
         let mut queue: VecDeque<Vec<usize>> = self.chunks(&inputs, todo, tally).into();
         let read = self.announce(&inputs, &queue);
         while let Some(chunk) = queue.pop_front() {
-            let error = match self.chunk(&inputs, &chunk, plan, &read, tally).await? {
+            let error = match self.chunk(&inputs, &chunk, &read, tally).await? {
                 None => continue,
                 Some(Cut::Stopped) => {
                     self.leave(chunk.into_iter().chain(queue.drain(..).flatten()), tally);
@@ -100,7 +99,15 @@ impl<'a> Round<'a> {
                 error.kind(),
                 ErrorKind::CorruptFile | ErrorKind::SchemaMismatch | ErrorKind::SourceChanged | ErrorKind::AccessDenied
             );
-            if of_a_file && inputs.verify(self.settings, &files, self.range(&chunk)).await? {
+            let blamed = match of_a_file {
+                true => self.settings.stop.or(inputs.verify(self.settings, &files, self.range(&chunk))).await,
+                false => Some(Ok(false)),
+            };
+            let Some(blamed) = blamed else {
+                self.leave(chunk.into_iter().chain(queue.drain(..).flatten()), tally);
+                break;
+            };
+            if blamed? {
                 for rest in self.chunks(&inputs, chunk, tally).into_iter().rev() {
                     queue.push_front(rest);
                 }
@@ -141,7 +148,7 @@ impl<'a> Round<'a> {
 
     /// Fails the windows that cannot be evaluated and groups the others.
     fn chunks(&self, inputs: &Inputs, windows: Vec<usize>, tally: &mut Tally<'_>) -> Vec<Vec<usize>> {
-        let survey = self.survey;
+        let survey = &self.plan.survey;
         let mut ready = Vec::new();
         for index in windows {
             match inputs.check(&survey.windows[index].files) {
@@ -170,11 +177,10 @@ impl<'a> Round<'a> {
         &self,
         inputs: &Inputs,
         chunk: &[usize],
-        plan: &Plan,
         read: &Arc<AtomicU64>,
         tally: &mut Tally<'_>,
     ) -> Result<Option<Cut>> {
-        let windows: Vec<&Window> = chunk.iter().map(|index| &self.survey.windows[*index].window).collect();
+        let windows: Vec<&Window> = chunk.iter().map(|index| &self.plan.survey.windows[*index].window).collect();
         let files = self.files(chunk);
         let extent = inputs.extent(&files, self.range(chunk));
         let began = Instant::now();
@@ -206,7 +212,7 @@ impl<'a> Round<'a> {
             .zip(rows)
             .map(|(index, rows)| {
                 let record = self.record(inputs, *index, &rows, &evaluation);
-                (*index, rows.file, record, plan.seen.get(index).cloned().unwrap_or_else(Seen::default))
+                (*index, rows.file, record, self.plan.seen.get(index).cloned().unwrap_or_default())
             })
             .collect();
         let stop = &self.settings.stop;
@@ -248,13 +254,13 @@ impl<'a> Round<'a> {
     /// The files of some windows, each once.
     fn files(&self, windows: &[usize]) -> Vec<usize> {
         let files: BTreeSet<usize> =
-            windows.iter().flat_map(|index| &self.survey.windows[*index].files).copied().collect();
+            windows.iter().flat_map(|index| &self.plan.survey.windows[*index].files).copied().collect();
         files.into_iter().collect()
     }
 
     /// The times that the rows of neighbouring windows have, in nanoseconds.
     pub(super) fn range(&self, windows: &[usize]) -> (i64, i64) {
-        let window = |index: Option<&usize>| index.map(|index| &self.survey.windows[*index].window);
+        let window = |index: Option<&usize>| index.map(|index| &self.plan.survey.windows[*index].window);
         let from =
             window(windows.first()).map_or(0, |first| nanos(first.read_range(self.settings.scope, self.lookback).0));
         (from, window(windows.last()).map_or(0, |last| nanos(last.end())))

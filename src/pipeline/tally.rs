@@ -59,6 +59,20 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// Whether a window was done by this run.
+    pub(super) fn has_done(&self) -> bool {
+        self.reports.values().any(|report| matches!(report.outcome, Outcome::Done { .. }))
+    }
+
+    /// Fails all windows of which nothing is known yet.
+    pub(super) fn fail_rest(&mut self, error: &Error) {
+        for index in 0..self.windows.len() {
+            if !self.has(index) {
+                self.fail(index, error.clone());
+            }
+        }
+    }
+
     /// Adds warnings, each once.
     pub(super) fn warn(&mut self, lines: impl IntoIterator<Item = String>) {
         for line in lines {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
 use super::human_count;
-use crate::pipeline::to_the_second;
 use crate::sink::{Ending, RunEntry};
 
 /// A line for each run. Writing to a string cannot fail, hence the ignored results.
@@ -31,7 +31,7 @@ pub(crate) fn history_text(entries: &[RunEntry]) -> String {
             };
             let hits = entry.done.iter().map(|done| done.hits).sum();
             [
-                to_the_second(entry.started_at),
+                entry.started_at.to_rfc3339_opts(SecondsFormat::Secs, true),
                 format!("{seconds:.1} s"),
                 kind,
                 ending.to_owned(),

@@ -31,6 +31,9 @@ const TRIES: u32 = 30;
 /// A claim is renewed this many times within its lease.
 const RENEWALS: i32 = 3;
 
+/// A longer lease is cut to this.
+const LONGEST: TimeDelta = TimeDelta::days(366);
+
 /// The claim of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
@@ -112,7 +115,8 @@ pub(crate) struct Claims {
 
 impl Claims {
     pub(crate) fn new(run: &str, started_at: DateTime<Utc>, lease: Duration) -> Self {
-        let lease = TimeDelta::from_std(lease).unwrap_or(TimeDelta::MAX / 2);
+        // No sum with a time of today overflows.
+        let lease = TimeDelta::from_std(lease).unwrap_or(LONGEST).min(LONGEST);
         Self { run: run.to_owned(), started_at, lease }
     }
 
@@ -139,6 +143,8 @@ impl Claims {
             }
             // Expiry is about the machines' own time, whatever instant a run is for.
             let now = Utc::now();
+            // One that is there already is of a put whose answer was lost.
+            standing.file.claims.retain(|claim| claim.run != self.run);
             let (live, dead): (Vec<_>, Vec<_>) =
                 standing.file.claims.drain(..).partition(|claim| claim.expires_at > now);
             let of_others = |window: &&Window| live.iter().find(|claim| claim.holds(window)).cloned();
@@ -202,34 +208,34 @@ async fn renew(table: Table, claims: Claims) {
     let pause = (claims.lease / RENEWALS).to_std().unwrap_or(Duration::from_secs(1));
     loop {
         tokio::time::sleep(pause).await;
-        let renewed = change(&table, |file| match file.claims.iter_mut().find(|claim| claim.run == claims.run) {
-            Some(claim) => {
-                claim.expires_at = Utc::now() + claims.lease;
-                true
-            }
-            None => {
-                tracing::warn!("this run's claim expired before it was renewed; another run may do the same windows");
-                false
-            }
+        let renewed = change(&table, |file| {
+            let own = file.claims.iter_mut().find(|claim| claim.run == claims.run);
+            own.map(|claim| claim.expires_at = Utc::now() + claims.lease).is_some()
         });
-        if let Err(error) = renewed.await {
-            tracing::debug!(%error, "the claim cannot be renewed");
+        match renewed.await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!("this run's claim expired before it was renewed; another run may do the same windows");
+                return;
+            }
+            Err(error) => tracing::debug!(%error, "the claim cannot be renewed"),
         }
     }
 }
 
-/// Changes the claims until no other run comes in between; `change` says whether there is anything to put.
-async fn change(table: &Table, change: impl Fn(&mut ClaimsFile) -> bool) -> Result<()> {
+/// Changes the claims until no other run comes in between; `change` says whether there is anything to put, and so does
+/// this.
+async fn change(table: &Table, change: impl Fn(&mut ClaimsFile) -> bool) -> Result<bool> {
     for attempt in 0..TRIES {
         if attempt > 0 {
             pause(attempt).await;
         }
         let mut standing = table.claims().await?;
         if !change(&mut standing.file) {
-            return Ok(());
+            return Ok(false);
         }
         if let Put::Done(_) = table.put_claims(&standing).await? {
-            return Ok(());
+            return Ok(true);
         }
     }
     Err(table.too_busy())

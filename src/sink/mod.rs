@@ -22,7 +22,7 @@ mod record;
 mod vacuum;
 
 pub use claims::Claim;
-pub(crate) use claims::{Claims, Held, Standing, Take, host, live_claims};
+pub(crate) use claims::{Claims, Standing, Take, host, live_claims};
 pub(crate) use commit::{Seen, Table};
 pub use history::{DoneWindow, Ending, FailedWindow, RunEntry};
 pub(crate) use hits::{HitSchema, WindowRows, WindowWriter, stretches};

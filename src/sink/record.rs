@@ -70,7 +70,9 @@ impl RunRecord {
     /// Whether both tell of the same hits from the same files: only when and by which run differs.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
         let digest = |record: &Self| record.hit_file.as_ref().map(|file| file.sha256.clone());
-        self.job.fingerprint == other.job.fingerprint && self.inputs == other.inputs && digest(self) == digest(other)
+        let same_inputs = self.inputs.len() == other.inputs.len()
+            && self.inputs.iter().zip(&other.inputs).all(|(this, that)| this.is(that));
+        self.job.fingerprint == other.job.fingerprint && same_inputs && digest(self) == digest(other)
     }
 }
 
@@ -144,6 +146,17 @@ pub struct Input {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     pub modified: DateTime<Utc>,
+}
+
+impl Input {
+    /// Whether both are the same object: by path, size and ETag; by the time of change where one has no ETag.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let same = match (&self.etag, &other.etag) {
+            (Some(this), Some(that)) => this == that,
+            _ => self.modified == other.modified,
+        };
+        same && self.path == other.path && self.size == other.size
+    }
 }
 
 impl From<&object_store::ObjectMeta> for Input {

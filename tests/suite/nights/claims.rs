@@ -112,6 +112,29 @@ fn a_run_that_waits_finds_the_work_done() {
     }
 }
 
+/// An answer that is lost has the claim put again, and found there: it is the run's own.
+#[test]
+fn a_claim_whose_answer_was_lost_is_no_other_runs() {
+    for backend in Backend::all() {
+        let place = Place::new(backend);
+        place.upload(&lake());
+        let count = AtomicUsize::new(0);
+        let stores = failing(place.stores(), move |call| {
+            let claim = call.op == Op::Put && call.path.ends_with("claims.json");
+            if claim && count.fetch_add(1, Ordering::SeqCst) == 0 { Fault::LostAnswer } else { Fault::None }
+        });
+        let report = place
+            .run(&three_days(), |settings| {
+                settings.stores = stores;
+                settings.lease = Duration::from_secs(3_600);
+                settings.wait = false;
+            })
+            .unwrap();
+        let done = report.windows.iter().filter(|window| matches!(window.outcome, Outcome::Done { .. })).count();
+        assert_eq!(done, 3, "{}: {report:?}", backend.name());
+    }
+}
+
 /// A claim on all that there is, as a run leaves it that dies.
 fn claim_of_the_dead(place: &Place, seconds: i64) {
     let now = chrono::Utc::now();

@@ -1,6 +1,7 @@
 //! What was typed. What it means is decided in `settings`.
 
-use std::num::NonZeroUsize;
+mod shared;
+
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -8,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::generate::TimeUnit;
-use crate::window::{OnChange, Scope};
+pub(super) use shared::{NightlyArgs, SettingsArgs, StoreArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -76,110 +77,6 @@ pub(super) enum Command {
     Vacuum(VacuumArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
-}
-
-/// Where the rows are and how they are read.
-#[derive(Debug, clap::Args)]
-pub(super) struct SettingsArgs {
-    /// The root of the lake: a folder, file://, s3://, abfss://, az://, gs:// or the https:// form of these
-    #[arg(long, env = "LAKEHUNT_SOURCE", value_name = "URL")]
-    pub(super) source: Option<String>,
-
-    /// The version to read, if the lake is a Delta table [default: the newest]
-    #[arg(long, env = "LAKEHUNT_SOURCE_VERSION", value_name = "N")]
-    pub(super) source_version: Option<u64>,
-
-    /// How folders follow from time, for example date={yyyy-MM-dd}, year=/month=/day=, yyyy/MM/dd, flat
-    #[arg(long, env = "LAKEHUNT_LAYOUT", value_name = "TEMPLATE")]
-    pub(super) layout: Option<String>,
-
-    /// Partitions read before and after those of a window
-    #[arg(long, env = "LAKEHUNT_SLACK", value_name = "N")]
-    pub(super) slack: Option<u32>,
-
-    /// The column to take the time from, instead of the job's
-    #[arg(long, env = "LAKEHUNT_TIME_COLUMN", value_name = "NAME")]
-    pub(super) time_column: Option<String>,
-
-    /// The first instant, a UTC date or RFC 3339; the range is half-open [from, to)
-    #[arg(long, env = "LAKEHUNT_FROM", value_name = "INSTANT")]
-    pub(super) from: Option<String>,
-
-    /// The first instant after the range
-    #[arg(long, env = "LAKEHUNT_TO", value_name = "INSTANT")]
-    pub(super) to: Option<String>,
-
-    /// The length of a window (15m, 1h, 6h, 1d, 7d), or all for one over the whole range
-    #[arg(long, env = "LAKEHUNT_WINDOW", value_name = "SIZE")]
-    pub(super) window: Option<String>,
-
-    /// Whether a window sees the time just before it
-    #[arg(long, env = "LAKEHUNT_SCOPE", value_enum)]
-    pub(super) scope: Option<Scope>,
-
-    /// Sets a parameter of the job for this run; can be given again
-    #[arg(long = "param", value_name = "NAME=VALUE")]
-    pub(super) params: Vec<String>,
-
-    /// Threads [default: one a core]
-    #[arg(long, env = "LAKEHUNT_THREADS", value_name = "N")]
-    pub(super) threads: Option<NonZeroUsize>,
-
-    /// Memory for joins, aggregations and sorts [default: 2GiB]
-    #[arg(long, env = "LAKEHUNT_MEMORY_LIMIT", value_name = "SIZE")]
-    pub(super) memory_limit: Option<String>,
-
-    #[command(flatten)]
-    pub(super) stores: StoreArgs,
-}
-
-/// How patient the clients of stores are.
-#[derive(Debug, clap::Args)]
-pub(super) struct StoreArgs {
-    /// Tries after a request to a store that failed [default: 10]
-    #[arg(long, env = "LAKEHUNT_STORE_RETRIES", value_name = "N")]
-    pub(super) store_retries: Option<usize>,
-
-    /// Time for a request to a store with all its tries [default: 2m]
-    #[arg(long, env = "LAKEHUNT_STORE_TIMEOUT", value_name = "TIME")]
-    pub(super) store_timeout: Option<String>,
-}
-
-/// What a run without a range is for. Any of these makes it one.
-#[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "Without --from and --to: every window that is missing or stale")]
-pub(super) struct NightlyArgs {
-    /// The first instant of the first window
-    #[arg(long, value_name = "INSTANT", conflicts_with_all = ["from", "to"])]
-    pub(super) start: Option<String>,
-
-    /// How far back windows are looked at [default: 30d, if there is no start either]
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
-    pub(super) lookback: Option<String>,
-
-    /// How long after its end a window is taken for complete [default: 1h]
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
-    pub(super) delay: Option<String>,
-
-    /// How long after its end the files of a window may change [default: 3d]
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
-    pub(super) late: Option<String>,
-
-    /// What becomes of windows that were done before the job changed [default: warn, which keeps them]
-    #[arg(long, value_enum, conflicts_with_all = ["from", "to"])]
-    pub(super) on_change: Option<OnChange>,
-
-    /// Do what a run at this instant would do [default: now]
-    #[arg(long, value_name = "INSTANT", conflicts_with_all = ["from", "to"])]
-    pub(super) as_of: Option<String>,
-}
-
-impl NightlyArgs {
-    /// Whether any of them was typed.
-    pub(super) fn is_given(&self) -> bool {
-        let texts = [&self.start, &self.lookback, &self.delay, &self.late, &self.as_of];
-        self.on_change.is_some() || texts.into_iter().any(Option::is_some)
-    }
 }
 
 #[derive(Debug, clap::Args)]
