@@ -52,6 +52,6 @@ pub use sink::{
     RunEntry, RunRecord, WindowOfRecord,
 };
 pub use stop::Stop;
-pub use store::{Retry, StoreHook, Stores};
+pub use store::{Retry, SharedReads, StoreHook, Stores};
 pub use timespan::Timespan;
 pub use window::{Nightly, OnChange, Scope, Shard, Span, Window, WindowSize, parse_instant};

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::Utc;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::RunArgs;
 use super::progress::Progress;
 use super::signals::Ended;
-use super::{output, settings};
+use super::{output, settings, validate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::pipeline::{self, Plan};
@@ -18,16 +18,80 @@ use crate::report::{RunReport, metrics_text, plan_json, plan_text, report_json, 
 use crate::settings::Settings;
 use crate::sink::Table;
 use crate::stop::Stop;
+use crate::store::SharedReads;
 use crate::timespan::Timespan;
 
 /// The exit code for hits, with `--fail-on-hits`.
 const HITS_FOUND: u8 = 10;
 
+/// Bytes of far lakes that are kept for the jobs that come next: a night's columns, as a rule.
+const SHARED: u64 = 256 << 20;
+
 pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
-    let job = settings::job(&args.job, &args.settings)?;
+    let names = if args.all { validate::named_or_all(Vec::new())? } else { args.jobs.clone() };
+    if let [name] = &names[..] {
+        let ran = run_job(name, &args, stop, None).await?;
+        if args.json {
+            output::json(&ran.json)?;
+        }
+        return finish(&args, vec![ran]);
+    }
+    if !args.settings.params.is_empty() || !args.settings.lists.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "--param and --list are of one job; run it by itself"));
+    }
+    let reads = SharedReads::new(SHARED);
+    let mut all = Vec::new();
+    for name in &names {
+        let ran = match run_job(name, &args, stop.clone(), Some(&reads)).await {
+            Ok(ran) => ran,
+            // One job that fails keeps no other from its night.
+            Err(error) => {
+                tracing::error!(job = name, kind = %error.kind(), "{error}");
+                let json = json!({ "job": name, "error": error.to_string(), "exit_code": error.kind().exit_code() });
+                Ran { report: None, json, ended: Ended::from(error.kind().exit_code()) }
+            }
+        };
+        let stopped = ran.ended.stopped || stop.is_stopped();
+        all.push(ran);
+        if stopped {
+            break;
+        }
+    }
+    if args.json {
+        output::json(&all.iter().map(|ran| ran.json.clone()).collect())?;
+    }
+    finish(&args, all)
+}
+
+/// What a job has come to.
+struct Ran {
+    /// The report of its run, and when that was over, in seconds since 1970; `None` where nothing was run.
+    report: Option<(RunReport, f64)>,
+    json: Value,
+    ended: Ended,
+}
+
+/// Tells of the jobs that were run; the exit code is that of the first one that has something to say.
+fn finish(args: &RunArgs, all: Vec<Ran>) -> Result<Ended> {
+    if let Some(path) = &args.metrics_file {
+        let reports = all.iter().filter_map(|ran| ran.report.as_ref()).map(|(report, at)| (report, *at));
+        write_metrics(path, &metrics_text(reports)?)?;
+    }
+    let stopped = all.iter().any(|ran| ran.ended.stopped);
+    let codes = || all.iter().map(|ran| ran.ended.code).filter(|code| *code != 0);
+    // A failure is told before hits are.
+    let code = codes().find(|code| *code != HITS_FOUND).or_else(|| codes().next()).unwrap_or_default();
+    Ok(Ended { code, stopped })
+}
+
+async fn run_job(name: &str, args: &RunArgs, stop: Stop, reads: Option<&SharedReads>) -> Result<Ran> {
+    let job = settings::job(name, &args.settings)?;
+    let nothing = |json: Value| Ran { report: None, json, ended: Ended::from(0) };
     let Some(mut settings) = settings::resolve(&job, &args.settings, &args.nightly, args.output.as_deref())? else {
-        nothing_yet(job.slug(), args.json)?;
-        return Ok(Ended::from(0));
+        if !args.json {
+            nothing_yet(job.slug(), false)?;
+        }
+        return Ok(nothing(nothing_json(job.slug())));
     };
     settings.force = args.force;
     settings.shard = args.shard.as_deref().map(str::parse).transpose()?;
@@ -43,8 +107,11 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
     if let Some(text) = &args.lease {
         settings.lease = lease(text)?;
     }
+    if let Some(reads) = reads {
+        settings.stores = settings.stores.with_shared_reads(reads.clone());
+    }
     if args.dry_run {
-        return dry_run(&job, &settings, args.json).await.map(|()| Ended::from(0));
+        return dry_run(&job, &settings, args.json).await.map(nothing);
     }
     let progress = Progress::new(job.slug(), !args.json && stderr().is_terminal());
     let report = tokio::select! {
@@ -57,13 +124,8 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
     for (window, error) in report.failures() {
         tracing::error!(window = window.label, kind = %error.kind(), "{error}");
     }
-    if args.json {
-        output::json(&report_json(&report))?;
-    } else {
+    if !args.json {
         output::write(report_text(&report).as_bytes())?;
-    }
-    if let Some(path) = &args.metrics_file {
-        write_metrics(path, &report)?;
     }
     super::telemetry::record(&report);
     if report.stopped {
@@ -77,22 +139,31 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
         }
         code => code,
     };
-    Ok(Ended { code, stopped: report.stopped })
+    let ended = Ended { code, stopped: report.stopped };
+    let finished = Utc::now().timestamp_millis() as f64 / 1000.0;
+    Ok(Ran { json: report_json(&report), report: Some((report, finished)), ended })
 }
 
-async fn dry_run(job: &Job, settings: &Settings, as_json: bool) -> Result<()> {
+async fn dry_run(job: &Job, settings: &Settings, as_json: bool) -> Result<Value> {
     let table = Table::open(&settings.stores, &settings.output, &settings.output_store, job.slug()).await?;
     let plan = Plan::new(job, settings, table.as_ref()).await?;
     warn(&plan.warnings());
-    if as_json { output::json(&plan_json(&plan)) } else { output::write(plan_text(&plan).as_bytes()) }
+    if !as_json {
+        output::write(plan_text(&plan).as_bytes())?;
+    }
+    Ok(plan_json(&plan))
 }
 
 /// Says that a nightly run has no window yet.
 pub(super) fn nothing_yet(job: &str, as_json: bool) -> Result<()> {
     if as_json {
-        return output::json(&json!({"job": job, "hits": 0, "exit_code": 0, "windows": []}));
+        return output::json(&nothing_json(job));
     }
     output::write(format!("{job}: nothing to do; no window is complete yet\n").as_bytes())
+}
+
+fn nothing_json(job: &str) -> Value {
+    json!({"job": job, "hits": 0, "exit_code": 0, "windows": []})
 }
 
 fn lease(text: &str) -> Result<Duration> {
@@ -110,8 +181,7 @@ fn lease(text: &str) -> Result<Duration> {
 }
 
 /// Replaces the file as a whole: who collects it never sees half of it.
-fn write_metrics(path: &Path, report: &RunReport) -> Result<()> {
-    let text = metrics_text(report, Utc::now().timestamp_millis() as f64 / 1000.0)?;
+fn write_metrics(path: &Path, text: &[u8]) -> Result<()> {
     let failed = |e: std::io::Error| {
         Error::new(ErrorKind::Output, "the metrics file cannot be written").with("file", path.display()).caused_by(e)
     };

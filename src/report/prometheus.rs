@@ -1,4 +1,6 @@
-//! A run's figures as a text file for Prometheus, for example by the text-file collector of its node exporter.
+//! The figures of runs as a text file for Prometheus, for example by the text-file collector of its node exporter.
+
+use std::collections::BTreeMap;
 
 use prometheus::{Encoder, GaugeVec, Opts, Registry, TextEncoder};
 
@@ -6,19 +8,36 @@ use super::{Outcome, RunReport};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Names and meanings are a contract: they are added to and never renamed. `finished` is in seconds since 1970.
-pub(crate) fn metrics_text(report: &RunReport, finished: f64) -> Result<Vec<u8>> {
-    let failed = |e: prometheus::Error| Error::new(ErrorKind::Output, "the metrics cannot be encoded").caused_by(e);
-    let registry = Registry::new();
-    let gauge = |name: &str, help: &str, label: Option<&str>| {
+pub(crate) fn metrics_text<'a>(reports: impl IntoIterator<Item = (&'a RunReport, f64)>) -> Result<Vec<u8>> {
+    let (registry, mut gauges) = (Registry::new(), BTreeMap::new());
+    let mut text = Vec::new();
+    reports
+        .into_iter()
+        .try_for_each(|(report, finished)| add(&registry, &mut gauges, report, finished))
+        .and_then(|()| TextEncoder::new().encode(&registry.gather(), &mut text))
+        .map_err(|e| Error::new(ErrorKind::Output, "the metrics cannot be encoded").caused_by(e))?;
+    Ok(text)
+}
+
+fn add(
+    registry: &Registry,
+    gauges: &mut BTreeMap<String, GaugeVec>,
+    report: &RunReport,
+    finished: f64,
+) -> prometheus::Result<()> {
+    let mut gauge = |name: &str, help: &str, label: Option<&str>| {
+        if let Some(gauge) = gauges.get(name) {
+            return Ok::<_, prometheus::Error>(gauge.clone());
+        }
         let labels: Vec<&str> = std::iter::once("job").chain(label).collect();
         let gauge = GaugeVec::new(Opts::new(format!("lakehunt_{name}"), help), &labels)?;
         registry.register(Box::new(gauge.clone()))?;
-        Ok::<_, prometheus::Error>(gauge)
+        gauges.insert(name.to_owned(), gauge.clone());
+        Ok(gauge)
     };
     let job = report.job.as_str();
 
-    let windows =
-        gauge("run_windows", "Windows of the last run, by what became of them", Some("outcome")).map_err(failed)?;
+    let windows = gauge("run_windows", "Windows of the last run, by what became of them", Some("outcome"))?;
     let count = |is: fn(&Outcome) -> bool| report.windows.iter().filter(|window| is(&window.outcome)).count() as f64;
     for (outcome, count) in [
         ("done", count(|outcome| matches!(outcome, Outcome::Done { .. }))),
@@ -42,7 +61,7 @@ pub(crate) fn metrics_text(report: &RunReport, finished: f64) -> Result<Vec<u8>>
         ),
         ("run_finished_timestamp_seconds", "When the last run was over, in seconds since 1970", finished),
     ] {
-        gauge(name, help, None).map_err(failed)?.with_label_values(&[job]).set(value);
+        gauge(name, help, None)?.with_label_values(&[job]).set(value);
     }
     if let Some(latest) = report
         .windows
@@ -52,12 +71,7 @@ pub(crate) fn metrics_text(report: &RunReport, finished: f64) -> Result<Vec<u8>>
         .max()
     {
         let help = "The end of the newest window that is done, in seconds since 1970";
-        gauge("newest_window_end_timestamp_seconds", help, None)
-            .map_err(failed)?
-            .with_label_values(&[job])
-            .set(latest as f64);
+        gauge("newest_window_end_timestamp_seconds", help, None)?.with_label_values(&[job]).set(latest as f64);
     }
-    let mut text = Vec::new();
-    TextEncoder::new().encode(&registry.gather(), &mut text).map_err(failed)?;
-    Ok(text)
+    Ok(())
 }

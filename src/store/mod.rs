@@ -5,6 +5,7 @@
 //!                -> Retrying (what may pass is tried again, within a time limit)
 //!                -> Root (paths relative to what was asked for)
 //!                -> Pinned (reads of a source: the object that was listed, or an error)
+//!                -> Shared (where several jobs read it: once)
 //! ```
 //!
 //! Every failure that leaves this module names the URL and the action, and none holds a secret.
@@ -17,6 +18,7 @@ mod local;
 mod location;
 mod pinned;
 mod retrying;
+mod shared;
 mod stores;
 
 pub(crate) use failure::{Action, failed, find_cause, is_absent};
@@ -25,5 +27,6 @@ pub(crate) use location::Location;
 pub(crate) use pinned::{Told, pinned};
 
 pub use retrying::Retry;
+pub use shared::SharedReads;
 pub(crate) use stores::Root;
 pub use stores::{StoreHook, Stores};

@@ -16,6 +16,7 @@ use object_store::{
 };
 
 use super::failure::{Action, failed};
+use super::shared::shared;
 use super::stores::Root;
 use crate::error::{Error, ErrorKind};
 
@@ -30,8 +31,13 @@ pub(crate) enum Told {
 
 /// `root`, whose reads of `files` give the objects that these describe, or an error of this crate that names the file.
 pub(crate) fn pinned<'a>(root: Root, files: impl IntoIterator<Item = &'a ObjectMeta>, told: Told) -> Root {
-    let files = files.into_iter().map(|meta| (meta.location.clone(), Pin::of(&root, meta, told))).collect();
-    let store = Arc::new(Pinned { root: root.clone(), files });
+    let metas: Vec<&ObjectMeta> = files.into_iter().collect();
+    let files = metas.iter().map(|meta| (meta.location.clone(), Pin::of(&root, meta, told))).collect();
+    let store: Arc<dyn ObjectStore> = Arc::new(Pinned { root: root.clone(), files });
+    let store = match &root.reads {
+        Some(reads) => shared(store, reads.clone(), &root.display, metas),
+        None => store,
+    };
     Root { store, ..root }
 }
 

@@ -12,6 +12,7 @@ use object_store::prefix::PrefixStore;
 use super::local::LocalStore;
 use super::location::{Location, Provider};
 use super::retrying::{Retry, Retrying};
+use super::shared::SharedReads;
 use super::{aws, azure, gcp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::StoreSpec;
@@ -30,13 +31,15 @@ pub(crate) struct Root {
     pub(crate) provider: Option<Provider>,
     /// Whether a request takes next to no time, so that nothing is won by making it early.
     pub(crate) near: bool,
+    /// Keeps what is read of it for other jobs.
+    pub(super) reads: Option<SharedReads>,
 }
 
 impl Root {
     /// A root that holds nothing.
     pub(crate) fn nowhere() -> Self {
         let store = Arc::new(InMemory::new());
-        Self { store, display: String::new(), provider: None, near: true }
+        Self { store, display: String::new(), provider: None, near: true, reads: None }
     }
 
     /// The full name of `path`, for messages.
@@ -58,6 +61,7 @@ pub struct Stores {
     hook: Option<Arc<StoreHook>>,
     /// The one store that all locations are folders of, instead of where they would be.
     memory: Option<Arc<InMemory>>,
+    reads: Option<SharedReads>,
 }
 
 impl fmt::Debug for Stores {
@@ -74,7 +78,13 @@ impl fmt::Debug for Stores {
 impl Stores {
     /// Stores opened by these variables instead of the environment's.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { variables: Arc::new(variables.into_iter().collect()), retry: Retry::default(), hook: None, memory: None }
+        Self {
+            variables: Arc::new(variables.into_iter().collect()),
+            retry: Retry::default(),
+            hook: None,
+            memory: None,
+            reads: None,
+        }
     }
 
     /// Stores opened by the variables of this process.
@@ -94,6 +104,12 @@ impl Stores {
     #[must_use]
     pub fn with_retry(self, retry: Retry) -> Self {
         Self { retry, ..self }
+    }
+
+    /// Keeps what is read of far lakes in `reads`, for other jobs whose stores have the same.
+    #[must_use]
+    pub fn with_shared_reads(self, reads: SharedReads) -> Self {
+        Self { reads: Some(reads), ..self }
     }
 
     /// Puts `hook` around each store: to count, to cache, to make one fail.
@@ -159,13 +175,15 @@ impl Stores {
         let store: Arc<dyn ObjectStore> = Arc::new(Retrying::new(client, self.retry));
         let store = if prefix.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, prefix)) };
         let near = provider.is_none() && self.hook.is_none();
-        Ok(Root { store, display: location.to_owned(), provider, near })
+        // What is near is kept by the system.
+        let reads = self.reads.clone().filter(|_| !near);
+        Ok(Root { store, display: location.to_owned(), provider, near, reads })
     }
 }
 
 fn in_memory(memory: &Arc<InMemory>, location: &str) -> Root {
     let store = Arc::new(PrefixStore::new(Arc::clone(memory), Path::from(location)));
-    Root { store, display: location.to_owned(), provider: None, near: true }
+    Root { store, display: location.to_owned(), provider: None, near: true, reads: None }
 }
 
 /// The variables that begin with `prefix`, in lower case, as the keys of object_store's builders are written.

@@ -237,3 +237,46 @@ fn lists_are_tables_and_values_of_a_hunt() {
         assert!(stderr(&refused).contains(words), "{}", stderr(&refused));
     }
 }
+
+#[test]
+fn several_hunts_run_with_one_command() {
+    let home = Home::new();
+    for name in ["one", "two"] {
+        passed(&home.lakehunt(&["new", name]));
+        home.edit(&format!("jobs/{name}.yaml"), "default: 10", "default: 2");
+    }
+    passed(&home.lakehunt(&[
+        "generate",
+        "lake",
+        "--days",
+        "1",
+        "--rows-per-day",
+        "3000",
+        "--users",
+        "60",
+        "--apps",
+        "20",
+    ]));
+    let run = |jobs: &[&str], more: &[&str]| {
+        let range = ["--source", "lake", "--output", "out", "--from", "2024-05-01", "--to", "2024-05-02"];
+        home.lakehunt(&[&["run"], jobs, &range[..], more].concat())
+    };
+    let text = passed(&run(&["one", "two"], &["--metrics-file", "run.prom"]));
+    assert!(text.contains("one") && text.contains("two"), "{text}");
+    let metrics = fs::read_to_string(home.dir.path().join("run.prom")).unwrap();
+    for job in ["one", "two"] {
+        assert!(metrics.contains(&format!("lakehunt_run_exit_code{{job=\"{job}\"}} 0")), "{metrics}");
+    }
+    let again: Value = serde_json::from_str(&passed(&run(&["--all"], &["--json"]))).unwrap();
+    let jobs: Vec<&str> = again.as_array().unwrap().iter().map(|report| report["job"].as_str().unwrap()).collect();
+    assert_eq!(jobs, ["one", "two"]);
+    assert_eq!(code(&run(&["--all"], &["--fail-on-hits"])), Some(10));
+
+    // One that is broken keeps no other from its night, and is told of.
+    home.edit("sql/one.sql", "FROM SigninLogs", "FROM SigninLog");
+    let broken = run(&["--all"], &["--force", "--fail-on-hits"]);
+    assert_eq!(code(&broken), Some(2), "{}", stderr(&broken));
+    assert!(stderr(&broken).contains("SigninLog") && stdout(&broken).contains("two"), "{}", stdout(&broken));
+    assert_eq!(code(&run(&["one", "two"], &["--param", "threshold=3"])), Some(2));
+    assert_eq!(code(&home.lakehunt(&["run"])), Some(2));
+}

@@ -87,8 +87,13 @@ pub(super) enum Command {
 // A flag that stands twice (in an alias and behind it) means its last value.
 #[command(args_override_self = true)]
 pub(super) struct RunArgs {
-    /// A job file's path, or the name of one in the folder jobs
-    pub(super) job: String,
+    /// Job files, or names of some in the folder jobs; several are run one after the other
+    #[arg(required_unless_present = "all", value_name = "JOB")]
+    pub(super) jobs: Vec<String>,
+
+    /// Run all jobs of the folder jobs
+    #[arg(long, conflicts_with_all = ["jobs", "params", "lists"])]
+    pub(super) all: bool,
 
     #[command(flatten)]
     pub(super) settings: SettingsArgs,
