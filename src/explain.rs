@@ -34,7 +34,7 @@ pub async fn check(job: &Job) -> Result<()> {
 pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     let windows = settings.span.windows(settings.window)?;
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(String::new()) };
-    let bindings = Bindings::new(job, first, last, settings.scope, job.lookback()?);
+    let bindings = Bindings::new(job, first, last, settings.scope, job.reach(settings.scope)?);
     let hunt = plan(job, &bindings, Limits::of(settings)).await?;
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -66,7 +66,7 @@ async fn hunt(job: &Job, size: WindowSize, scope: Scope, limits: Limits) -> Resu
     };
     let windows = Span::try_new(from, from + chrono::TimeDelta::nanoseconds(days))?.windows(WindowSize::All)?;
     let window = windows.first().ok_or_else(|| Error::new(ErrorKind::Engine, "a range has no window"))?;
-    let bindings = Bindings::new(job, window, window, scope, job.lookback()?);
+    let bindings = Bindings::new(job, window, window, scope, job.reach(scope)?);
     plan(job, &bindings, limits).await
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::Job;
+use super::{Job, WindowSpec};
 use crate::window::{Scope, WindowSize};
 
 /// Raised when a custom function or the way in which rows are read changes its answer.
@@ -33,6 +33,7 @@ impl Job {
         }
         part(&self.manifest.source.time);
         part(&self.manifest.window.lookback);
+        let history = &self.manifest.window.history;
         for text in [&self.manifest.id, &self.manifest.version, &self.manifest.severity.to_string()] {
             part(text);
         }
@@ -43,6 +44,9 @@ impl Job {
         // Only where one was chosen, so that windows done without are still done.
         if let Some(name) = time_column {
             part(name);
+        }
+        if *history != WindowSpec::default().history {
+            part(&format!("history {history}"));
         }
         hash.finalize().iter().take(16).fold(String::new(), |mut hex, byte| {
             // Writing to a String cannot fail.

@@ -109,7 +109,7 @@ pub(super) fn load(path: &Path) -> Result<Job> {
     }
 
     let job = Job { slug, path: path.to_owned(), manifest, sql, view, parameters };
-    job.lookback()?;
+    job.reach(crate::window::Scope::Overlap)?;
     Ok(job)
 }
 

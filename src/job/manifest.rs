@@ -137,6 +137,9 @@ pub struct ColumnSpec {
     /// The unit of times that are stored as whole numbers since 1970.
     #[serde(default)]
     pub epoch: EpochUnit,
+    /// Whether no file need have it: a run does not warn then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 /// The type of a column, in KQL's words.
@@ -147,6 +150,14 @@ pub enum ColumnType {
     Datetime,
     /// Text; numbers are read as their shortest decimal form.
     String,
+    /// A whole number of 64 bits.
+    Long,
+    /// A floating-point number of 64 bits.
+    Real,
+    /// `true` or `false`.
+    Bool,
+    /// JSON, as text: of a column that is text, or structs, lists and maps.
+    Dynamic,
 }
 
 impl fmt::Display for ColumnType {
@@ -154,6 +165,10 @@ impl fmt::Display for ColumnType {
         f.write_str(match self {
             Self::Datetime => "datetime",
             Self::String => "string",
+            Self::Long => "long",
+            Self::Real => "real",
+            Self::Bool => "bool",
+            Self::Dynamic => "dynamic",
         })
     }
 }
@@ -194,13 +209,23 @@ pub struct WindowSpec {
     pub size: String,
     /// What a window sees of the time before it; `--scope` overrides it.
     pub scope: Scope,
-    /// How far before a window its rows are read: a timespan parameter's name or a time span.
+    /// How far before a window the first event of a sequence may lie that ends inside it: a timespan parameter's name,
+    /// a time span, or a sum of these. Windows of scope `strict` look back at nothing.
     pub lookback: String,
+    /// How far before a window the rows lie that it is compared with, whatever its scope; written as `lookback`.
+    pub history: String,
 }
 
 impl Default for WindowSpec {
     fn default() -> Self {
-        Self { from: None, to: None, size: "1d".to_owned(), scope: Scope::default(), lookback: "0s".to_owned() }
+        Self {
+            from: None,
+            to: None,
+            size: "1d".to_owned(),
+            scope: Scope::default(),
+            lookback: "0s".to_owned(),
+            history: "0s".to_owned(),
+        }
     }
 }
 

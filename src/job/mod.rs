@@ -19,7 +19,8 @@ pub use parameter::Value;
 pub(crate) use sql::{HuntSql as Sql, placeholders_mut};
 
 use crate::error::{Error, ErrorKind, Result, suggestion};
-use crate::timespan::Timespan;
+use crate::timespan::{DAY_NANOS, Timespan};
+use crate::window::Scope;
 use manifest::Manifest;
 use sql::HuntSql;
 
@@ -31,6 +32,9 @@ use sql::HuntSql;
 ///  |------------|-- window_size --|-- window_size --|-----|
 /// ```
 pub(crate) const RUN_PARAMETERS: [&str; 5] = ["range_start", "range_end", "lookback", "window_size", "scope"];
+
+/// How far before a window rows can be read, in nanoseconds: instants keep that margin from the ends of time.
+const LONGEST_REACH: i64 = 366 * DAY_NANOS;
 
 /// A job file with everything that it names, checked.
 #[derive(Debug, Clone)]
@@ -180,18 +184,39 @@ impl Job {
         self.view.as_ref()
     }
 
-    /// How far before a window its rows are read.
-    pub fn lookback(&self) -> Result<Timespan> {
-        let text = self.manifest.window.lookback.as_str();
-        match self.parameters.get(text) {
-            Some(Value::Timespan(span)) => Ok(*span),
-            Some(_) => Err(self.invalid(format!("window.lookback names `{text}`, which is no timespan parameter"))),
-            None => text.parse().map_err(|_| {
-                self.invalid(format!(
-                    "window.lookback is `{text}`; name a timespan parameter or write a time span such as 1m"
-                ))
-            }),
+    /// How far before a window its rows are read: as far as `window.history` says, and as far as `window.lookback` says
+    /// unless it is strict.
+    pub fn reach(&self, scope: Scope) -> Result<Timespan> {
+        let WindowSpec { lookback, history, .. } = &self.manifest.window;
+        let (lookback, history) = (self.span("lookback", lookback)?, self.span("history", history)?);
+        Ok(match scope {
+            Scope::Overlap => lookback.max(history),
+            Scope::Strict => history,
+        })
+    }
+
+    /// A span that `window` has under `key`: a timespan parameter, a time span, or a sum of these.
+    fn span(&self, key: &str, text: &str) -> Result<Timespan> {
+        let mut nanos = 0_i64;
+        for term in text.split('+').map(str::trim) {
+            let span = match self.parameters.get(term) {
+                Some(Value::Timespan(span)) => *span,
+                Some(_) => {
+                    return Err(self.invalid(format!("window.{key} names `{term}`, which is no timespan parameter")));
+                }
+                None => term.parse().map_err(|_| {
+                    self.invalid(format!(
+                        "window.{key} is `{text}`; name a timespan parameter or write a time span such as 1m"
+                    ))
+                })?,
+            };
+            nanos = nanos.saturating_add(span.nanos());
         }
+        let span = Timespan::from_nanos(nanos);
+        if span.nanos() < 0 || span.nanos() > LONGEST_REACH {
+            return Err(self.invalid(format!("window.{key} is {span}; it is at most 366d, and not negative")));
+        }
+        Ok(span)
     }
 
     fn invalid(&self, message: String) -> Error {

@@ -37,8 +37,8 @@ pub(super) async fn evaluate(
     };
     let notices = Arc::new(Notices::counting(Arc::clone(read)));
     let context = engine::context(Limits::of(settings))?;
-    let lookback = job.lookback()?;
-    let (from, _) = first.read_range(settings.scope, lookback);
+    let reach = job.reach(settings.scope)?;
+    let (from, _) = first.read_range(reach);
     let raw = RawTable::new(
         inputs.root().clone(),
         Arc::clone(inputs.columns()),
@@ -46,7 +46,7 @@ pub(super) async fn evaluate(
         (nanos(from), nanos(last.end())),
         Arc::clone(&notices),
     );
-    let bindings = Bindings::new(job, first, last, settings.scope, lookback);
+    let bindings = Bindings::new(job, first, last, settings.scope, reach);
     let hunt = Hunt::plan(context, job, &bindings, raw).await?;
     let schema = Arc::new(HitSchema::new(job, hunt.schema())?);
 

@@ -132,7 +132,10 @@ impl Inputs {
         let name = |facts: &FileFacts| self.root.name(&facts.file.meta.location);
         let mut lines = Vec::new();
         for column in (0..self.columns.len()).filter(|column| *column != self.columns.time()) {
-            if !facts.is_empty() && facts.iter().all(|facts| facts.found[column].is_none()) {
+            if !self.columns.spec(column).optional
+                && !facts.is_empty()
+                && facts.iter().all(|facts| facts.found[column].is_none())
+            {
                 lines.push(format!(
                     "no file has the column {}; it is read as empty (looked for {})",
                     self.columns.name(column),

@@ -241,7 +241,7 @@ impl Run<'_> {
             observer: self.observer,
             table,
             plan,
-            lookback: job.lookback()?,
+            reach: job.reach(settings.scope)?,
             fingerprint: plan::fingerprint(job, settings),
             id: &self.id,
             began: self.began,

@@ -19,7 +19,7 @@ impl Round<'_> {
         let plan = &self.plan.survey.windows[index];
         let extent = inputs.extent(&plan.files, self.range(&[index]));
         let window = &plan.window;
-        let bindings = Bindings::new(self.job, window, window, self.settings.scope, self.lookback);
+        let bindings = Bindings::new(self.job, window, window, self.settings.scope, self.reach);
         RunRecord {
             version: crate::sink::VERSION,
             job: JobOfRecord {

@@ -39,7 +39,8 @@ pub(super) struct Round<'a> {
     pub(super) observer: &'a dyn Observer,
     pub(super) table: &'a Table,
     pub(super) plan: &'a Plan,
-    pub(super) lookback: Timespan,
+    /// How far before a window its rows are read.
+    pub(super) reach: Timespan,
     pub(super) fingerprint: String,
     /// The run's.
     pub(super) id: &'a str,
@@ -198,6 +199,7 @@ impl Round<'_> {
                 "the time column holds text that is no time, such as `{text}`; such rows match nothing"
             )]);
         }
+        tally.warn(notices.unreadable_value().map(str::to_owned));
         let evaluation = Evaluation {
             windows: chunk.len() as u64,
             rows_read: extent.rows,
@@ -261,8 +263,7 @@ impl Round<'_> {
     /// The times that the rows of neighbouring windows have, in nanoseconds.
     pub(super) fn range(&self, windows: &[usize]) -> (i64, i64) {
         let window = |index: Option<&usize>| index.map(|index| &self.plan.survey.windows[*index].window);
-        let from =
-            window(windows.first()).map_or(0, |first| nanos(first.read_range(self.settings.scope, self.lookback).0));
+        let from = window(windows.first()).map_or(0, |first| nanos(first.read_range(self.reach).0));
         (from, window(windows.last()).map_or(0, |last| nanos(last.end())))
     }
 }

@@ -60,8 +60,8 @@ impl Survey {
             columns = columns.with_time_column(name);
         }
         let layout = &settings.layout;
-        let lookback = job.lookback()?;
-        let read_range = |window: &Window| window.read_range(settings.scope, lookback);
+        let reach = job.reach(settings.scope)?;
+        let read_range = |window: &Window| window.read_range(reach);
         let looked_at = || windows.iter().enumerate().filter(|(index, _)| wanted(*index)).map(|(_, window)| window);
 
         let listing = if looked_at().next().is_none() {
@@ -86,8 +86,8 @@ impl Survey {
         let mut missing = Vec::new();
         if by_folder {
             // Of all windows of the range, so that what is seen does not depend on which of them are to do.
-            for window in &settings.span.windows(settings.window)? {
-                see(&mut sight, settings, window, lookback);
+            for window in &surrounded(settings.span.windows(settings.window)?, reach) {
+                see(&mut sight, settings, window, reach);
             }
             let asked = partitions(layout, looked_at().map(|window| (window.start(), window.end())), 0);
             missing = asked.into_iter().filter(|partition| !exists(partition)).collect();
@@ -191,14 +191,29 @@ fn partitions(
     all.into_iter().collect()
 }
 
+/// `windows` with those around them that read the same partitions, where rows are read from further back than a window is
+/// long: what is seen of a partition is decided by all windows that read it, not by those of the range.
+fn surrounded(windows: Vec<Window>, reach: Timespan) -> Vec<Window> {
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return windows };
+    let length = first.length().nanos();
+    if reach.nanos() <= length || length != last.length().nanos() {
+        return windows;
+    }
+    let count = reach.nanos() / length + 1;
+    let before = (1..=count).rev().map(|by| first.moved(-by * length));
+    let after = (1..=count).map(|by| last.moved(by * length));
+    let (before, after): (Vec<_>, Vec<_>) = (before.collect(), after.collect());
+    before.into_iter().chain(windows).chain(after).collect()
+}
+
 /// Adds what `window`, which follows those before it, sees of its partitions.
 fn see(
     sight: &mut BTreeMap<DateTime<Utc>, (DateTime<Utc>, DateTime<Utc>)>,
     settings: &Settings,
     window: &Window,
-    lookback: Timespan,
+    reach: Timespan,
 ) {
-    let (from, to) = window.read_range(settings.scope, lookback);
+    let (from, to) = window.read_range(reach);
     // The stretch before `edge` that the window after it looks back at.
     let stretch = |edge: DateTime<Utc>| {
         let start = edge - (window.start() - from);

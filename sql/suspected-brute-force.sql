@@ -1,0 +1,26 @@
+-- Suspected Brute force attack Investigation: clause by clause Microsoft Sentinel's KQL of that name.
+WITH attempts AS (
+  SELECT
+    date_bin($window_size, TimeGenerated, $range_start) AS window_start,
+    bin(TimeGenerated, $attempts_within)                AS hour,
+    UserPrincipalName,
+    IPAddress,
+    count(*) FILTER (WHERE NOT array_has($success_codes, ResultType)) AS FailureCount,
+    count(*) FILTER (WHERE array_has($success_codes, ResultType))     AS SuccessCount
+  FROM SigninLogs
+  GROUP BY 1, 2, 3, 4
+)
+
+SELECT
+  hour              AS TimeGenerated,
+  UserPrincipalName,
+  IPAddress,
+  FailureCount,
+  SuccessCount,
+  UserPrincipalName AS AccountCustomEntity,
+  IPAddress         AS IPCustomEntity,
+  window_start,
+  window_start + $window_size AS window_end
+FROM attempts
+WHERE FailureCount > $max_failures
+  AND SuccessCount > 0
