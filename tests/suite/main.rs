@@ -12,6 +12,7 @@ mod drift;
 mod encode;
 mod failures;
 mod heavy;
+mod hunts;
 mod identities;
 mod lake;
 mod layouts;
