@@ -41,6 +41,11 @@ impl Bindings {
         }
     }
 
+    /// The value of a parameter of every run, as an expression.
+    pub(super) fn literal(&self, name: &str) -> datafusion::logical_expr::Expr {
+        datafusion::logical_expr::lit(self.values.get(name).cloned().unwrap_or(ScalarValue::Null))
+    }
+
     /// Name and value of each parameter, for reading.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
         self.shown.iter().map(|(name, value)| (name.as_str(), value.as_str()))

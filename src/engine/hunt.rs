@@ -14,6 +14,7 @@ use datafusion::prelude::{DataFrame, SessionContext, ident};
 
 use super::bind::Bindings;
 use super::contract::{self, WINDOW_START};
+use super::duplicates;
 use super::self_join;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
@@ -35,12 +36,13 @@ impl Hunt {
     pub(crate) async fn plan(context: SessionContext, job: &Job, bindings: &Bindings, raw: RawTable) -> Result<Self> {
         let table = TableReference::bare(job.source().table.as_str());
         let register = |name: TableReference, provider| context.register_table(name, provider).map_err(engine_error);
+        let rows = duplicates::without(&context, job.source(), bindings, raw).map_err(engine_error)?;
         match job.view_sql() {
             None => {
-                register(table, Arc::new(raw))?;
+                register(table, rows)?;
             }
             Some(view) => {
-                register(TableReference::bare("raw"), Arc::new(raw))?;
+                register(TableReference::bare("raw"), rows)?;
                 let state = context.state();
                 let plan = bindings.plan(&state, view).await.map_err(|e| sql_error(e, view.path()))?;
                 register(table, DataFrame::new(state, plan).into_view())?;

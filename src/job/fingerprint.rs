@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::{Job, WindowSpec};
+use super::{Duplicates, Job, WindowSpec};
 use crate::window::{Scope, WindowSize};
 
 /// Raised when a custom function or the way in which rows are read changes its answer.
@@ -44,6 +44,10 @@ impl Job {
         // Only where one was chosen, so that windows done without are still done.
         if let Some(name) = time_column {
             part(name);
+        }
+        let source = &self.manifest.source;
+        if source.duplicates != Duplicates::Keep {
+            part(&format!("duplicates {} {}", source.duplicates, source.id.as_deref().unwrap_or_default()));
         }
         if *history != WindowSpec::default().history {
             part(&format!("history {history}"));

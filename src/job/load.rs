@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::manifest::Manifest;
 use super::parameter::Value;
 use super::sql::HuntSql;
-use super::{Job, RUN_PARAMETERS};
+use super::{Duplicates, Job, RUN_PARAMETERS};
 use crate::error::{Error, ErrorKind, Result, suggestion};
 use crate::secrets::{redact, suspicious};
 
@@ -94,6 +94,18 @@ pub(super) fn load(path: &Path) -> Result<Job> {
                 source.time
             )));
         }
+    }
+    match (source.duplicates, &source.id) {
+        (Duplicates::ById, None) => {
+            return Err(invalid(
+                "source.duplicates is by_id; name the column that tells rows apart in source.id".into(),
+            ));
+        }
+        (_, Some(id)) if !source.columns.contains_key(id) => {
+            let known = suggestion(id, source.columns.keys().map(String::as_str));
+            return Err(invalid(format!("source.id names `{id}`, which is no column of the source{known}")));
+        }
+        _ => {}
     }
     if source.table == "raw" {
         return Err(invalid("source.table is `raw`, the name of the lake's own rows; choose another".into()));

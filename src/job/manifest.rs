@@ -117,6 +117,35 @@ pub struct SourceSpec {
     pub columns: BTreeMap<String, ColumnSpec>,
     /// Which of them is the time that windows and pruning go by.
     pub time: String,
+    /// What becomes of rows that the lake holds more than once.
+    #[serde(default)]
+    pub duplicates: Duplicates,
+    /// Which of the columns tells rows apart, for `duplicates: by_id`.
+    pub id: Option<String>,
+}
+
+/// What becomes of rows that a lake holds more than once: exporters deliver at least once, and a sign-in that goes on (for a
+/// second factor) is logged again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// They stay, as they do in KQL.
+    #[default]
+    Keep,
+    /// Of rows that have the same id in one window, the latest stays. Rows without an id stay.
+    ById,
+    /// Of rows that have the same values in all columns of the job, one stays.
+    Exact,
+}
+
+impl fmt::Display for Duplicates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "keep",
+            Self::ById => "by_id",
+            Self::Exact => "exact",
+        })
+    }
 }
 
 fn flat() -> String {

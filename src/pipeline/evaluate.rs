@@ -1,6 +1,6 @@
 //! Evaluates neighbouring windows in one pass over their rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -21,6 +21,8 @@ pub(super) struct Evaluated {
     /// In the order of the windows.
     pub(super) rows: Vec<WindowRows>,
     pub(super) notices: Arc<Notices>,
+    /// Rows that were left out, by the first instant of their window in nanoseconds; `None` where all stay.
+    pub(super) dropped: Option<BTreeMap<i64, u64>>,
 }
 
 /// Evaluates `windows` (neighbours in time) over `inputs`; rows are counted in `read`. Nothing is written.
@@ -47,7 +49,7 @@ pub(super) async fn evaluate(
         Arc::clone(&notices),
     );
     let bindings = Bindings::new(job, first, last, settings.scope, reach);
-    let hunt = Hunt::plan(context, job, &bindings, raw).await?;
+    let hunt = Hunt::plan(context.clone(), job, &bindings, raw.clone()).await?;
     let schema = Arc::new(HitSchema::new(job, hunt.schema())?);
 
     let position: HashMap<i64, usize> =
@@ -70,5 +72,6 @@ pub(super) async fn evaluate(
     }
     tracing::debug!("measured:\n{}", running.text());
     let rows = encoding.finish().await?;
-    Ok(Evaluated { rows, notices })
+    let dropped = engine::dropped(&context, job.source(), &bindings, raw).await?;
+    Ok(Evaluated { rows, notices, dropped })
 }

@@ -15,6 +15,7 @@ impl Round<'_> {
         index: usize,
         rows: &WindowRows,
         evaluation: &Evaluation,
+        duplicates_dropped: Option<u64>,
     ) -> RunRecord {
         let plan = &self.plan.survey.windows[index];
         let extent = inputs.extent(&plan.files, self.range(&[index]));
@@ -44,6 +45,7 @@ impl Round<'_> {
             bytes_read: extent.bytes,
             time_columns: inputs.time_columns(&plan.files),
             time_unit: extent.resolution.map(|unit| unit.to_string()),
+            duplicates_dropped,
             hits: rows.hits,
             // Known once the file is put.
             hit_file: None,

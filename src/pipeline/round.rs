@@ -187,7 +187,7 @@ impl Round<'_> {
         let began = Instant::now();
         let span = tracing::info_span!(target: SPANS, "evaluate", windows = chunk.len(), rows = extent.rows, bytes = extent.bytes);
         let evaluation = evaluate(self.job, self.settings, inputs, &windows, &files, read).instrument(span);
-        let Evaluated { rows, notices } = match self.settings.stop.or(evaluation).await {
+        let Evaluated { rows, notices, dropped } = match self.settings.stop.or(evaluation).await {
             None => return Ok(Some(Cut::Stopped)),
             Some(Ok(evaluated)) => evaluated,
             // The job does not fit, whichever window it is.
@@ -209,11 +209,14 @@ impl Round<'_> {
         tracing::debug!(windows = chunk.len(), rows = extent.rows, seconds = evaluation.seconds, "evaluated a chunk");
         tally.rows_read += extent.rows;
         tally.bytes_read += extent.bytes;
+        let survey = &self.plan.survey;
         let prepared: Vec<_> = chunk
             .iter()
             .zip(rows)
             .map(|(index, rows)| {
-                let record = self.record(inputs, *index, &rows, &evaluation);
+                let start = nanos(survey.windows[*index].window.start());
+                let dropped = dropped.as_ref().map(|dropped| dropped.get(&start).copied().unwrap_or_default());
+                let record = self.record(inputs, *index, &rows, &evaluation, dropped);
                 (*index, rows.file, record, self.plan.seen.get(index).cloned().unwrap_or_default())
             })
             .collect();

@@ -38,6 +38,9 @@ pub struct RunRecord {
     pub time_columns: Vec<String>,
     /// The coarsest unit in which the files hold their times; pairs inside one unit are lost.
     pub time_unit: Option<String>,
+    /// Rows of the window that were left out, since the lake holds them more than once; `None` where they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicates_dropped: Option<u64>,
     /// Rows of the window's hit file.
     pub hits: u64,
     /// The window's hit file. A window whose file is another one is not done.
