@@ -12,7 +12,7 @@ mod drift;
 mod encode;
 mod failures;
 mod heavy;
-mod hunts;
+mod library;
 mod identities;
 mod lake;
 mod layouts;
