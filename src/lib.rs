@@ -15,11 +15,13 @@ mod error;
 mod explain;
 mod functions;
 mod generate;
+mod hunt_test;
 mod inspect;
 mod job;
 mod lake;
 mod pipeline;
 mod report;
+mod scaffold;
 mod secrets;
 mod settings;
 mod sink;
@@ -33,9 +35,10 @@ pub use error::{Error, ErrorKind, Result};
 pub use explain::{check, explain};
 pub use functions::{aggregates as aggregate_functions, all as functions};
 pub use generate::{GenerateError, Generated, PlantedHit, TenantSpec, TimeUnit, generate};
+pub use hunt_test::{Column, Difference, Verdict, test};
 pub use job::{
-    ColumnSpec, ColumnType, Duplicates, EntityMapping, EpochUnit, FieldMapping, Job, NightlySpec, OutputSpec, RunSpec,
-    Severity, SourceSpec, StoreSpec, Value, WindowSpec,
+    Case, CaseWindow, ColumnSpec, ColumnType, Duplicates, EntityMapping, EpochUnit, FieldMapping, Fields, Job,
+    NightlySpec, OutputSpec, RunSpec, Severity, SourceSpec, StoreSpec, Value, WindowSpec,
 };
 pub use lake::{Layout, Partition, Resolution};
 pub use pipeline::{
@@ -45,8 +48,8 @@ pub use pipeline::{
 pub use report::{Left, Outcome, RunReport, WindowReport};
 pub use settings::{DEFAULT_LEASE, DEFAULT_MEMORY_LIMIT, Settings, Upkeep};
 pub use sink::{
-    Claim, DoneWindow, Earlier, Ending, Evaluation, FailedWindow, HitFile, Input, JobOfRecord, Key, RunEntry,
-    RunRecord, WindowOfRecord,
+    Claim, DoneWindow, Earlier, Ending, Evaluation, FailedWindow, HitFile, Input, JobOfRecord, Key, ListOfRecord,
+    RunEntry, RunRecord, WindowOfRecord,
 };
 pub use stop::Stop;
 pub use store::{Retry, StoreHook, Stores};

@@ -12,6 +12,7 @@ mod history;
 mod hits;
 mod inspect;
 mod logs;
+mod new;
 mod output;
 mod progress;
 mod run;
@@ -19,6 +20,7 @@ mod settings;
 mod signals;
 mod status;
 mod telemetry;
+mod test;
 mod vacuum;
 mod validate;
 
@@ -65,6 +67,8 @@ async fn dispatch(command: Command, stop: Stop) -> Result<Ended> {
         Command::Generate(args) => blocking(move || generate::run(args)).await,
         Command::Explain(args) => explain::explain(args).await,
         Command::Validate(args) => validate::validate(args).await,
+        Command::Test(args) => test::test(args).await,
+        Command::New(args) => new::new(&args),
         Command::Inspect(args) => inspect::inspect(args).await,
         Command::Status(args) => status::status(args).await,
         Command::History(args) => history::history(args).await,

@@ -14,7 +14,7 @@ use crate::store::{Retry, Stores};
 use crate::timespan::Timespan;
 use crate::window::{Nightly, Span, WindowSize, parse_instant};
 
-/// Reads the job and applies `--param`.
+/// Reads the job and applies `--param` and `--list`.
 pub(super) fn job(name: &str, args: &SettingsArgs) -> Result<Job> {
     let mut job = Job::find(name)?;
     for param in &args.params {
@@ -22,6 +22,12 @@ pub(super) fn job(name: &str, args: &SettingsArgs) -> Result<Job> {
             Error::new(ErrorKind::Usage, format!("`{param}` is no parameter; write --param name=value"))
         })?;
         job.set_parameter(name.trim(), value)?;
+    }
+    for list in &args.lists {
+        let (name, file) = list
+            .split_once('=')
+            .ok_or_else(|| Error::new(ErrorKind::Usage, format!("`{list}` is no list; write --list name=file.csv")))?;
+        job.set_list(name.trim(), std::path::Path::new(file))?;
     }
     Ok(job)
 }

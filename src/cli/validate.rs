@@ -1,7 +1,5 @@
 //! `lakehunt validate`
 
-use std::path::{Path, PathBuf};
-
 use super::args::ValidateArgs;
 use super::output;
 use crate::error::{Error, ErrorKind, Result};
@@ -9,7 +7,7 @@ use crate::explain;
 use crate::job::Job;
 
 pub(super) async fn validate(args: ValidateArgs) -> Result<()> {
-    let names = if args.jobs.is_empty() { all()? } else { args.jobs };
+    let names = named_or_all(args.jobs)?;
     let mut invalid = 0;
     for name in &names {
         match check(name).await {
@@ -29,23 +27,14 @@ pub(super) async fn validate(args: ValidateArgs) -> Result<()> {
 async fn check(name: &str) -> Result<Job> {
     let job = Job::find(name)?;
     explain::check(&job).await?;
+    job.cases()?;
     Ok(job)
 }
 
-/// The job files of the folder `jobs` here.
-fn all() -> Result<Vec<String>> {
-    let folder =
-        std::env::var_os("LAKEHUNT_HOME").map_or_else(|| PathBuf::from("jobs"), |home| Path::new(&home).join("jobs"));
-    let entries = std::fs::read_dir(&folder).map_err(|e| {
-        Error::new(ErrorKind::Usage, "there is no folder of jobs; name a job file")
-            .with("folder", folder.display())
-            .caused_by(e)
-    })?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
-        .map(|path| path.display().to_string())
-        .collect();
-    names.sort();
-    Ok(names)
+/// The jobs that were named; without any, all of the folder `jobs`.
+pub(super) fn named_or_all(named: Vec<String>) -> Result<Vec<String>> {
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    Ok(Job::all()?.iter().map(|path| path.display().to_string()).collect())
 }

@@ -35,8 +35,10 @@ impl Bindings {
             ("scope", Value::String(scope.to_string())),
         ];
         let all = || run.iter().map(|(k, v)| (*k, v)).chain(job.parameters().iter().map(|(k, v)| (k.as_str(), v)));
+        // The first column of a list, for functions that look a value up in it.
+        let lists = job.lists().iter().map(|(name, list)| (name.clone(), scalar(&Value::Dynamic(list.values()))));
         Self {
-            values: all().map(|(name, value)| (name.to_owned(), scalar(value))).collect(),
+            values: all().map(|(name, value)| (name.to_owned(), scalar(value))).chain(lists).collect(),
             shown: all().map(|(name, value)| (name.to_owned(), value.to_string())).collect(),
         }
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
+use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
@@ -35,7 +37,14 @@ impl Hunt {
     /// `InvalidJob` when the SQL does not fit: an unknown column or function, a type, or the contract of its columns.
     pub(crate) async fn plan(context: SessionContext, job: &Job, bindings: &Bindings, raw: RawTable) -> Result<Self> {
         let table = TableReference::bare(job.source().table.as_str());
-        let register = |name: TableReference, provider| context.register_table(name, provider).map_err(engine_error);
+        let register = |name: TableReference, provider: Arc<dyn TableProvider>| {
+            context.register_table(name, provider).map_err(engine_error)
+        };
+        for (name, list) in job.lists() {
+            let rows =
+                MemTable::try_new(list.rows().schema(), vec![vec![list.rows().clone()]]).map_err(engine_error)?;
+            register(TableReference::bare(name.as_str()), Arc::new(rows))?;
+        }
         let rows = duplicates::without(&context, job.source(), bindings, raw).map_err(engine_error)?;
         match job.view_sql() {
             None => {

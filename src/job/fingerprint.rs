@@ -41,6 +41,11 @@ impl Job {
             part(&list.join("\u{1f}"));
         }
         part(&format!("{size} {scope} {slack}"));
+        // As the time column: windows of jobs without lists are done as before.
+        for (name, list) in &self.lists {
+            part(name);
+            part(list.sha256());
+        }
         // Only where one was chosen, so that windows done without are still done.
         if let Some(name) = time_column {
             part(name);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::list::List;
 use super::manifest::Manifest;
 use super::parameter::Value;
 use super::sql::HuntSql;
@@ -14,29 +15,19 @@ use crate::secrets::{redact, suspicious};
 /// folder and of each one above it.
 pub(super) fn locate(name: &str) -> Result<PathBuf> {
     let path = Path::new(name);
-    let typed_as_path = path.components().count() > 1 || path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    let typed_as_path = path.components().count() > 1 || is_yaml(path);
     if typed_as_path {
         return Ok(path.to_owned());
     }
-    let home = std::env::var_os("LAKEHUNT_HOME").map(PathBuf::from);
-    let current = std::env::current_dir().unwrap_or_default();
     let mut slugs = Vec::new();
-    for root in home.iter().map(PathBuf::as_path).chain(current.ancestors()) {
-        let folder = root.join("jobs");
+    for folder in folders() {
         for ending in ["yaml", "yml"] {
             let candidate = folder.join(name).with_extension(ending);
             if candidate.is_file() {
                 return Ok(candidate);
             }
         }
-        if let Ok(entries) = std::fs::read_dir(&folder) {
-            slugs.extend(
-                entries
-                    .filter_map(|entry| Some(entry.ok()?.path()))
-                    .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml"))
-                    .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())),
-            );
-        }
+        slugs.extend(files(&folder).iter().filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())));
     }
     slugs.sort();
     slugs.dedup();
@@ -48,15 +39,47 @@ pub(super) fn locate(name: &str) -> Result<PathBuf> {
     Err(Error::new(ErrorKind::InvalidJob, format!("there is no job `{name}`{known}")))
 }
 
+/// The job files of the folder `jobs` that goes before the others, by name.
+pub(super) fn all() -> Result<Vec<PathBuf>> {
+    let mut files = folders().find(|folder| folder.is_dir()).map(|folder| files(&folder)).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "there is no folder `jobs` here or above; name a job file, or set LAKEHUNT_HOME")
+    })?;
+    files.sort();
+    Ok(files)
+}
+
+/// Where jobs are looked for: `jobs` in `$LAKEHUNT_HOME`, in the current folder and in each one above it.
+fn folders() -> impl Iterator<Item = PathBuf> {
+    let home = std::env::var_os("LAKEHUNT_HOME").map(PathBuf::from);
+    let current = std::env::current_dir().unwrap_or_default();
+    let above: Vec<PathBuf> = current.ancestors().map(Path::to_owned).collect();
+    home.into_iter().chain(above).map(|root| root.join("jobs"))
+}
+
+/// Where a new job goes.
+pub(super) fn root() -> PathBuf {
+    if let Some(home) = std::env::var_os("LAKEHUNT_HOME") {
+        return home.into();
+    }
+    let jobs = folders().find(|folder| folder.is_dir());
+    jobs.and_then(|jobs| Some(jobs.parent()?.to_owned())).unwrap_or_default()
+}
+
+/// The YAML files of a folder; of one that cannot be read, none.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file() && is_yaml(path)).collect()
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
+}
+
 pub(super) fn load(path: &Path) -> Result<Job> {
     let text = read(path)?;
     // Before anything that would repeat a line of the file in a message.
     refuse_secrets(&text).map_err(|e| e.with("file", path.display()))?;
-    let manifest: Manifest = serde_saphyr::from_str(&text).map_err(|e| {
-        let text = redact(&e.to_string()).into_owned();
-        Error::new(ErrorKind::InvalidJob, format!("the job file is not valid: {}", with_suggestion(&text)))
-            .with("file", path.display())
-    })?;
+    let manifest: Manifest = serde_saphyr::from_str(&text).map_err(|e| unreadable("the job file is", path, &e))?;
     let invalid = |message: String| Error::new(ErrorKind::InvalidJob, message).with("file", path.display());
 
     let slug = path
@@ -115,12 +138,29 @@ pub(super) fn load(path: &Path) -> Result<Job> {
     let sql = HuntSql::load(&folder.join(&manifest.sql)).map_err(|e| e.with("job", path.display()))?;
     let view = source.view.as_ref().map(|view| HuntSql::load(&folder.join(view))).transpose();
     let view = view.map_err(|e| e.with("job", path.display()))?;
-    let known: Vec<&str> = RUN_PARAMETERS.into_iter().chain(parameters.keys().map(String::as_str)).collect();
+    let mut lists = BTreeMap::new();
+    for (name, spec) in &manifest.lists {
+        let table = |other: &str| name.eq_ignore_ascii_case(other);
+        if table("raw")
+            || table(&source.table)
+            || RUN_PARAMETERS.contains(&name.as_str())
+            || parameters.contains_key(name)
+        {
+            return Err(invalid(format!("the list `{name}` has the name of a table or a parameter; rename it")));
+        }
+        let list = match &spec.file {
+            Some(file) => List::load(spec, &folder.join(file)),
+            None => List::empty(spec),
+        };
+        lists.insert(name.clone(), list.map_err(|e| e.with("list", name).with("job", path.display()))?);
+    }
+    let names = parameters.keys().chain(lists.keys()).map(String::as_str);
+    let known: Vec<&str> = RUN_PARAMETERS.into_iter().chain(names).collect();
     for sql in std::iter::once(&sql).chain(&view) {
         sql.check_parameters(&known)?;
     }
 
-    let job = Job { slug, path: path.to_owned(), manifest, sql, view, parameters };
+    let job = Job { slug, path: path.to_owned(), manifest, sql, view, parameters, lists };
     job.reach(crate::window::Scope::Overlap)?;
     Ok(job)
 }
@@ -135,7 +175,7 @@ fn refuse_secrets(text: &str) -> Result<()> {
             Json::Object(fields) => fields.iter().try_for_each(|(key, value)| {
                 let place = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
                 // Names of parameters and columns are the hunt's own business.
-                let named = !["parameters.", "source.columns."].iter().any(|own| place.starts_with(own));
+                let named = !["parameters.", "source.columns.", "tests."].iter().any(|own| place.starts_with(own));
                 let found = match value {
                     Json::String(text) => suspicious(if named { key } else { "" }, text),
                     Json::Number(_) if named => suspicious(key, ""),
@@ -161,6 +201,13 @@ fn refuse_secrets(text: &str) -> Result<()> {
         }
     }
     walk("", &file)
+}
+
+/// What a reader of YAML has to say of the file `path`.
+pub(super) fn unreadable(what: &str, path: &Path, error: &serde_saphyr::Error) -> Error {
+    let text = redact(&error.to_string()).into_owned();
+    Error::new(ErrorKind::InvalidJob, format!("{what} not valid: {}", with_suggestion(&text)))
+        .with("file", path.display())
 }
 
 pub(super) fn read(path: &Path) -> Result<String> {

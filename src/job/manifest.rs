@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::case::Cases;
+use super::list::ListSpec;
 use super::parameter::{Literal, ParameterType};
 use crate::window::{OnChange, Scope};
 
@@ -29,6 +31,9 @@ pub(super) struct Manifest {
     pub(super) sql: String,
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, ParameterSpec>,
+    /// Small tables beside the lake, by the names under which the SQL reads them.
+    #[serde(default)]
+    pub(super) lists: BTreeMap<String, ListSpec>,
     pub(super) source: SourceSpec,
     #[serde(default)]
     pub(super) window: WindowSpec,
@@ -38,6 +43,8 @@ pub(super) struct Manifest {
     pub(super) output: OutputSpec,
     #[serde(default)]
     pub(super) run: RunSpec,
+    #[serde(default)]
+    pub(super) tests: Cases,
     /// Sentinel's keys that a lake job has no use for; they may stay.
     #[serde(default, rename = "requiredDataConnectors")]
     _required_data_connectors: IgnoredAny,

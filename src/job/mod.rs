@@ -2,7 +2,9 @@
 //!
 //! Nothing here reads a lake, runs a query or asks a clock.
 
+mod case;
 mod fingerprint;
+mod list;
 mod load;
 mod manifest;
 mod parameter;
@@ -11,6 +13,7 @@ mod sql;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use case::{Case, CaseWindow, Fields};
 pub use manifest::{
     ColumnSpec, ColumnType, Duplicates, EntityMapping, EpochUnit, FieldMapping, NightlySpec, OutputSpec, RunSpec,
     Severity, SourceSpec, StoreSpec, WindowSpec,
@@ -21,7 +24,10 @@ pub(crate) use sql::{HuntSql as Sql, placeholders_mut};
 use crate::error::{Error, ErrorKind, Result, suggestion};
 use crate::timespan::{DAY_NANOS, Timespan};
 use crate::window::Scope;
+pub(crate) use list::List;
+use list::ListSpec;
 use manifest::Manifest;
+use parameter::ParameterType;
 use sql::HuntSql;
 
 /// Parameters that a run gives to every hunt, beside those of its job:
@@ -45,6 +51,7 @@ pub struct Job {
     sql: HuntSql,
     view: Option<HuntSql>,
     parameters: BTreeMap<String, Value>,
+    lists: BTreeMap<String, List>,
 }
 
 impl Job {
@@ -66,11 +73,29 @@ impl Job {
         load::load(path)
     }
 
+    /// The job files of the folder `jobs`: of `$LAKEHUNT_HOME`, else of the current folder or the nearest above it.
+    ///
+    /// # Errors
+    /// When there is no such folder.
+    pub fn all() -> Result<Vec<PathBuf>> {
+        load::all()
+    }
+
+    /// The folder that holds `jobs` and `sql`: `$LAKEHUNT_HOME`, else the nearest one at or above the current folder that has
+    /// `jobs`, else the current folder.
+    pub(crate) fn root() -> PathBuf {
+        load::root()
+    }
+
     /// Sets the parameter `name` from text, as `--param name=value` does.
     ///
     /// # Errors
     /// When the job has no such parameter, or the text is not of its type.
     pub fn set_parameter(&mut self, name: &str, text: &str) -> Result<()> {
+        self.set(name, |kind| Value::parse(kind, text))
+    }
+
+    fn set(&mut self, name: &str, value: impl FnOnce(ParameterType) -> Result<Value>) -> Result<()> {
         let Some(spec) = self.manifest.parameters.get(name) else {
             return Err(Error::new(
                 ErrorKind::Usage,
@@ -81,9 +106,55 @@ impl Job {
             )
             .with("job", &self.slug));
         };
-        let value = Value::parse(spec.kind, text).map_err(|e| e.with("parameter", name))?;
+        let value = value(spec.kind).map_err(|e| e.with("parameter", name))?;
         self.parameters.insert(name.to_owned(), value);
         Ok(())
+    }
+
+    /// The job with the parameters that a test of it has.
+    pub(crate) fn for_case(&self, case: &Case) -> Result<Self> {
+        let mut job = self.clone();
+        for (name, literal) in &case.parameters {
+            job.set(name, |kind| Value::from_literal(kind, literal.clone()))?;
+        }
+        for (name, rows) in &case.lists {
+            job.put_list(name, |spec| List::of(spec, rows))?;
+        }
+        job.reach(Scope::Overlap)?;
+        Ok(job)
+    }
+
+    /// Takes the list `name` from a file, as `--list name=file` does: CSV with a header, or Parquet.
+    ///
+    /// # Errors
+    /// When the job has no such list, or the file lacks one of its columns or cannot be read.
+    pub fn set_list(&mut self, name: &str, file: &Path) -> Result<()> {
+        self.put_list(name, |spec| List::load(spec, file))
+    }
+
+    fn put_list(&mut self, name: &str, list: impl FnOnce(&ListSpec) -> Result<List>) -> Result<()> {
+        let Some(spec) = self.manifest.lists.get(name) else {
+            let known = suggestion(name, self.manifest.lists.keys().map(String::as_str));
+            return Err(
+                Error::new(ErrorKind::Usage, format!("the job has no list `{name}`{known}")).with("job", &self.slug)
+            );
+        };
+        let list = list(spec).map_err(|e| e.with("list", name))?;
+        self.lists.insert(name.to_owned(), list);
+        Ok(())
+    }
+
+    /// The job's lists with their rows.
+    pub(crate) fn lists(&self) -> &BTreeMap<String, List> {
+        &self.lists
+    }
+
+    /// The job's tests, in their order.
+    ///
+    /// # Errors
+    /// When they stand in a file of their own that cannot be read, or two have one name.
+    pub fn cases(&self) -> Result<Vec<Case>> {
+        self.manifest.tests.load(&self.path)
     }
 
     /// The short name: the file's name without its ending.

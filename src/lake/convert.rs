@@ -49,13 +49,12 @@ impl Notices {
         });
     }
 
-    /// What to say of a value that could not be read, if there was one.
-    pub(crate) fn unreadable_value(&self) -> Option<&str> {
-        self.unreadable_value.get().map(String::as_str)
-    }
-
-    pub(crate) fn unreadable_time(&self) -> Option<&str> {
-        self.unreadable_time.get().map(String::as_str)
+    /// What to say of values that could not be read.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let time = self.unreadable_time.get().map(|text| {
+            format!("the time column holds text that is no time, such as `{text}`; such rows match nothing")
+        });
+        time.into_iter().chain(self.unreadable_value.get().cloned()).collect()
     }
 }
 
@@ -330,6 +329,6 @@ mod tests {
         let array: ArrayRef = Arc::new(StringArray::from(vec!["yesterday"]));
         let times = LakeTime::new(EpochUnit::Ms, Arc::clone(&notices)).convert(&array).unwrap();
         assert_eq!(times.null_count(), 1);
-        assert_eq!(notices.unreadable_time(), Some("yesterday"));
+        assert!(notices.warnings()[0].contains("`yesterday`"));
     }
 }

@@ -223,7 +223,7 @@ mod tests {
         let notices = Arc::new(Notices::default());
         let array: ArrayRef = Arc::new(array);
         let value = LakeValue::new(kind, TextForm::Plain, "c", Arc::clone(&notices));
-        (value.convert(&array).unwrap(), notices.unreadable_value().map(str::to_owned))
+        (value.convert(&array).unwrap(), notices.warnings().pop())
     }
 
     fn texts(array: &ArrayRef) -> Vec<Option<&str>> {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::inputs::Inputs;
 use super::round::Round;
 use crate::engine::Bindings;
-use crate::sink::{Evaluation, JobOfRecord, RunRecord, WindowOfRecord, WindowRows};
+use crate::job::List;
+use crate::sink::{Evaluation, JobOfRecord, ListOfRecord, RunRecord, WindowOfRecord, WindowRows};
 
 impl Round<'_> {
     /// The record of a window that was evaluated.
@@ -37,6 +38,7 @@ impl Round<'_> {
                 scope: self.settings.scope.to_string(),
             },
             parameters: bindings.shown().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            lists: self.job.lists().iter().map(|(name, list)| (name.clone(), of_record(list))).collect(),
             source: inputs.root().display.clone(),
             layout: self.settings.layout.to_string(),
             source_version: self.plan.survey.version,
@@ -60,6 +62,14 @@ impl Round<'_> {
             finished_at: (self.settings.clock)(),
             versions: versions(),
         }
+    }
+}
+
+fn of_record(list: &List) -> ListOfRecord {
+    ListOfRecord {
+        file: list.file().map(|file| file.display().to_string()),
+        sha256: list.sha256().to_owned(),
+        rows: list.rows().num_rows() as u64,
     }
 }
 

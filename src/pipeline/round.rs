@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::report::{Left, Outcome};
 use crate::settings::Settings;
-use crate::sink::{Evaluation, Table};
+use crate::sink::{Evaluation, RunRecord, Table};
 use crate::timespan::Timespan;
 use crate::window::{Window, chunks, nanos};
 
@@ -49,12 +49,38 @@ pub(super) struct Round<'a> {
     pub(super) passes: bool,
 }
 
-/// What kept a chunk from being done.
+/// What kept windows from being done.
 enum Cut {
     /// The run was asked to stop.
     Stopped,
-    /// It could not be evaluated, and nothing of it is committed; or the store went away while its windows were committed.
+    /// The job does not fit, whichever window it is.
+    Misfit(Error),
+    /// They could not be evaluated, and nothing of them is committed; or the store went away while windows were committed.
     Failed(Error),
+}
+
+/// Windows that were evaluated in one pass.
+struct Chunk {
+    commits: Vec<Commit>,
+    evaluation: Evaluation,
+    /// What could not be read of the lake's values.
+    warnings: Vec<String>,
+}
+
+/// A window that is evaluated and waits to be put in place.
+struct Commit {
+    index: usize,
+    hits: Vec<u8>,
+    record: RunRecord,
+}
+
+impl Chunk {
+    fn into_commits(self, tally: &mut Tally<'_>) -> Vec<Commit> {
+        tally.warn(self.warnings);
+        tally.rows_read += self.evaluation.rows_read;
+        tally.bytes_read += self.evaluation.bytes_read;
+        self.commits
+    }
 }
 
 impl Round<'_> {
@@ -76,14 +102,24 @@ impl Round<'_> {
 
         let mut queue: VecDeque<Vec<usize>> = self.chunks(&inputs, todo, tally).into();
         let read = self.announce(&inputs, &queue);
-        while let Some(chunk) = queue.pop_front() {
-            let error = match self.chunk(&inputs, &chunk, &read, tally).await? {
-                None => continue,
-                Some(Cut::Stopped) => {
+        let mut ready = Vec::new();
+        while !queue.is_empty() || !ready.is_empty() {
+            let chunk = queue.pop_front().unwrap_or_default();
+            let commits = self.commit(std::mem::take(&mut ready), tally);
+            // Putting waits for a store and evaluating for none, so a chunk is committed beside the next one's evaluation.
+            let (committed, evaluated) = futures::join!(commits, self.evaluate(&inputs, &chunk, &read));
+            let error = match committed.and(evaluated) {
+                Ok(None) => continue,
+                Ok(Some(evaluated)) => {
+                    ready = evaluated.into_commits(tally);
+                    continue;
+                }
+                Err(Cut::Misfit(error)) => return Err(error),
+                Err(Cut::Stopped) => {
                     self.leave(chunk.into_iter().chain(queue.drain(..).flatten()), tally);
                     break;
                 }
-                Some(Cut::Failed(error)) => error,
+                Err(Cut::Failed(error)) => error,
             };
             if error.kind() == ErrorKind::Unreachable {
                 // A store that is gone is gone for the other windows, too; each would wait for it anew.
@@ -173,14 +209,11 @@ impl Round<'_> {
         chunks
     }
 
-    /// Evaluates and commits the windows of a chunk.
-    async fn chunk(
-        &self,
-        inputs: &Inputs,
-        chunk: &[usize],
-        read: &Arc<AtomicU64>,
-        tally: &mut Tally<'_>,
-    ) -> Result<Option<Cut>> {
+    /// Evaluates the windows of a chunk; `None` for no windows.
+    async fn evaluate(&self, inputs: &Inputs, chunk: &[usize], read: &Arc<AtomicU64>) -> Result<Option<Chunk>, Cut> {
+        if chunk.is_empty() {
+            return Ok(None);
+        }
         let windows: Vec<&Window> = chunk.iter().map(|index| &self.plan.survey.windows[*index].window).collect();
         let files = self.files(chunk);
         let extent = inputs.extent(&files, self.range(chunk));
@@ -188,18 +221,11 @@ impl Round<'_> {
         let span = tracing::info_span!(target: SPANS, "evaluate", windows = chunk.len(), rows = extent.rows, bytes = extent.bytes);
         let evaluation = evaluate(self.job, self.settings, inputs, &windows, &files, read).instrument(span);
         let Evaluated { rows, notices, dropped } = match self.settings.stop.or(evaluation).await {
-            None => return Ok(Some(Cut::Stopped)),
+            None => return Err(Cut::Stopped),
             Some(Ok(evaluated)) => evaluated,
-            // The job does not fit, whichever window it is.
-            Some(Err(error)) if error.kind() == ErrorKind::InvalidJob => return Err(error),
-            Some(Err(error)) => return Ok(Some(Cut::Failed(error))),
+            Some(Err(error)) if error.kind() == ErrorKind::InvalidJob => return Err(Cut::Misfit(error)),
+            Some(Err(error)) => return Err(Cut::Failed(error)),
         };
-        if let Some(text) = notices.unreadable_time() {
-            tally.warn([format!(
-                "the time column holds text that is no time, such as `{text}`; such rows match nothing"
-            )]);
-        }
-        tally.warn(notices.unreadable_value().map(str::to_owned));
         let evaluation = Evaluation {
             windows: chunk.len() as u64,
             rows_read: extent.rows,
@@ -207,35 +233,40 @@ impl Round<'_> {
             seconds: began.elapsed().as_secs_f64(),
         };
         tracing::debug!(windows = chunk.len(), rows = extent.rows, seconds = evaluation.seconds, "evaluated a chunk");
-        tally.rows_read += extent.rows;
-        tally.bytes_read += extent.bytes;
-        let survey = &self.plan.survey;
-        let prepared: Vec<_> = chunk
-            .iter()
-            .zip(rows)
-            .map(|(index, rows)| {
-                let start = nanos(survey.windows[*index].window.start());
-                let dropped = dropped.as_ref().map(|dropped| dropped.get(&start).copied().unwrap_or_default());
-                let record = self.record(inputs, *index, &rows, &evaluation, dropped);
-                (*index, rows.file, record, self.plan.seen.get(index).cloned().unwrap_or_default())
-            })
-            .collect();
+        let dropped = |index: usize| {
+            let start = nanos(self.plan.survey.windows[index].window.start());
+            dropped.as_ref().map(|dropped| dropped.get(&start).copied().unwrap_or_default())
+        };
+        let commits = chunk.iter().zip(rows).map(|(index, rows)| Commit {
+            index: *index,
+            record: self.record(inputs, *index, &rows, &evaluation, dropped(*index)),
+            hits: rows.file,
+        });
+        Ok(Some(Chunk { commits: commits.collect(), evaluation, warnings: notices.warnings() }))
+    }
+
+    /// Commits windows that are evaluated.
+    async fn commit(&self, commits: Vec<Commit>, tally: &mut Tally<'_>) -> Result<(), Cut> {
         let stop = &self.settings.stop;
-        let mut commits = futures::stream::iter(prepared)
-            .map(|(index, hits, record, seen)| async move {
+        let mut commits = futures::stream::iter(commits)
+            .map(|Commit { index, hits, record }| async move {
                 // A commit that has begun is finished: it has two steps, and between them its window is not done.
                 if stop.is_stopped() {
                     return (index, None);
                 }
+                let seen = self.plan.seen.get(&index).cloned().unwrap_or_default();
                 let span =
                     tracing::info_span!(target: SPANS, "commit", window = record.window.label, hits = record.hits);
                 (index, Some(self.table.commit(hits, record, seen).instrument(span).await))
             })
             .buffer_unordered(CONCURRENT_WINDOWS);
-        let mut cut = None;
+        let mut cut = Ok(());
         while let Some((index, committed)) = commits.next().await {
             match committed {
-                None => cut = Some(Cut::Stopped),
+                None => {
+                    self.leave([index], tally);
+                    cut = Err(Cut::Stopped);
+                }
                 Some(Ok(record)) => {
                     let outcome = Outcome::Done {
                         hits: record.hits,
@@ -247,13 +278,13 @@ impl Round<'_> {
                 }
                 Some(Err(error)) => {
                     if error.kind() == ErrorKind::Unreachable {
-                        cut = Some(Cut::Failed(error.clone()));
+                        cut = Err(Cut::Failed(error.clone()));
                     }
                     tally.fail(index, error);
                 }
             }
         }
-        Ok(cut)
+        cut
     }
 
     /// The files of some windows, each once.

@@ -6,6 +6,7 @@ mod json;
 mod prometheus;
 mod status;
 mod terminal;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub(crate) use json::{plan_json, report_json};
 pub(crate) use prometheus::metrics_text;
 pub(crate) use status::{status_json, status_text};
 pub(crate) use terminal::{human_bytes, human_count, plan_text, report_text};
+pub(crate) use verdict::{verdict_json, verdict_text};
 
 /// What a run did.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ pub use history::{DoneWindow, Ending, FailedWindow, RunEntry};
 pub(crate) use hits::{HitSchema, WindowRows, WindowWriter, stretches};
 pub(crate) use read::HitReader;
 pub(crate) use record::VERSION;
-pub use record::{Earlier, Evaluation, HitFile, Input, JobOfRecord, Key, RunRecord, WindowOfRecord};
+pub use record::{Earlier, Evaluation, HitFile, Input, JobOfRecord, Key, ListOfRecord, RunRecord, WindowOfRecord};
 pub(crate) use vacuum::{Vacuumed, vacuum};
 
 /// A number that differs from run to run.

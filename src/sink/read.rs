@@ -1,10 +1,12 @@
 //! Reads hits back from an output.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
@@ -51,6 +53,14 @@ impl HitReader {
         Ok(files)
     }
 
+    /// The columns of a file, and all of its rows.
+    pub(crate) async fn table(&self, file: &Path) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let unreadable = |e| failed(&self.root, file, Action::Read, e);
+        let content = self.root.store.get(file).await.map_err(unreadable)?;
+        let bytes: Bytes = content.bytes().await.map_err(unreadable)?;
+        decode_table(bytes, &self.root.name(file))
+    }
+
     /// The rows of a file whose window begins in the half-open range.
     pub(crate) async fn read(
         &self,
@@ -59,11 +69,8 @@ impl HitReader {
         to: Option<DateTime<Utc>>,
     ) -> Result<Vec<RecordBatch>> {
         let name = self.root.name(file);
-        let unreadable = |e| failed(&self.root, file, Action::Read, e);
-        let content = self.root.store.get(file).await.map_err(unreadable)?;
-        let bytes: Bytes = content.bytes().await.map_err(unreadable)?;
         let mut batches = Vec::new();
-        for batch in decode(bytes, &name)? {
+        for batch in self.table(file).await?.1 {
             let Some(starts) = batch.column_by_name(WINDOW_START) else {
                 return Err(damaged(&name, "it has no column window_start"));
             };
@@ -88,9 +95,16 @@ impl HitReader {
 
 /// The rows of a hit file; `name` is for messages.
 pub(crate) fn decode(bytes: Bytes, name: &str) -> Result<Vec<RecordBatch>> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(ParquetRecordBatchReaderBuilder::build);
-    let reader = reader.map_err(|e| damaged(name, e))?;
-    reader.map(|batch| batch.map_err(|e| damaged(name, e))).collect()
+    decode_table(bytes, name).map(|(_, rows)| rows)
+}
+
+/// The columns of a hit file, which one without hits has as well, and its rows.
+fn decode_table(bytes: Bytes, name: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| damaged(name, e))?;
+    let schema = Arc::clone(builder.schema());
+    let reader = builder.build().map_err(|e| damaged(name, e))?;
+    let rows = reader.map(|batch| batch.map_err(|e| damaged(name, e))).collect::<Result<_>>()?;
+    Ok((schema, rows))
 }
 
 fn damaged(name: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

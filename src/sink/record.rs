@@ -20,6 +20,9 @@ pub struct RunRecord {
     pub window: WindowOfRecord,
     /// The values of all parameters, as text.
     pub parameters: BTreeMap<String, String>,
+    /// The lists that the hunt read beside the lake.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lists: BTreeMap<String, ListOfRecord>,
     /// The root of the lake, without secrets.
     pub source: String,
     /// The template of its folders.
@@ -77,6 +80,17 @@ impl RunRecord {
             && self.inputs.iter().zip(&other.inputs).all(|(this, that)| this.is(that));
         self.job.fingerprint == other.job.fingerprint && same_inputs && digest(self) == digest(other)
     }
+}
+
+/// A list as a hunt read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListOfRecord {
+    /// The file; `None` for a list that is empty because none was given.
+    pub file: Option<String>,
+    /// Of its content, as 64 hex digits.
+    pub sha256: String,
+    /// Its rows.
+    pub rows: u64,
 }
 
 /// One pass over the rows of neighbouring windows.

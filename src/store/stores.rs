@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 
@@ -34,7 +35,7 @@ pub(crate) struct Root {
 impl Root {
     /// A root that holds nothing.
     pub(crate) fn nowhere() -> Self {
-        let store = Arc::new(object_store::memory::InMemory::new());
+        let store = Arc::new(InMemory::new());
         Self { store, display: String::new(), provider: None, near: true }
     }
 
@@ -55,6 +56,8 @@ pub struct Stores {
     variables: Arc<BTreeMap<String, String>>,
     retry: Retry,
     hook: Option<Arc<StoreHook>>,
+    /// The one store that all locations are folders of, instead of where they would be.
+    memory: Option<Arc<InMemory>>,
 }
 
 impl fmt::Debug for Stores {
@@ -71,7 +74,7 @@ impl fmt::Debug for Stores {
 impl Stores {
     /// Stores opened by these variables instead of the environment's.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { variables: Arc::new(variables.into_iter().collect()), retry: Retry::default(), hook: None }
+        Self { variables: Arc::new(variables.into_iter().collect()), retry: Retry::default(), hook: None, memory: None }
     }
 
     /// Stores opened by the variables of this process.
@@ -80,6 +83,11 @@ impl Stores {
         let all =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self::new(all)
+    }
+
+    /// Every location is a folder of one store in memory, which goes with the last clone of this. Nothing else is reached.
+    pub fn in_memory() -> Self {
+        Self { memory: Some(Arc::default()), ..Self::new([]) }
     }
 
     /// How often and how long requests are tried again.
@@ -99,6 +107,9 @@ impl Stores {
 
     /// Opens `location` for reading. A local folder must exist; nothing else is reached for yet.
     pub(crate) async fn open(&self, location: &str, spec: &StoreSpec) -> Result<Root> {
+        if let Some(memory) = &self.memory {
+            return Ok(in_memory(memory, location));
+        }
         let place = Location::parse(location)?;
         if let Some(folder) = place.folder()
             && !folder.is_dir()
@@ -110,6 +121,9 @@ impl Stores {
 
     /// Opens `location` for writing. A local folder is created where it is missing; a bucket or container has to exist.
     pub(crate) async fn create(&self, location: &str, spec: &StoreSpec) -> Result<Root> {
+        if let Some(memory) = &self.memory {
+            return Ok(in_memory(memory, location));
+        }
         let place = Location::parse(location)?;
         if let Some(folder) = place.folder() {
             std::fs::create_dir_all(folder).map_err(|e| {
@@ -147,6 +161,11 @@ impl Stores {
         let near = provider.is_none() && self.hook.is_none();
         Ok(Root { store, display: location.to_owned(), provider, near })
     }
+}
+
+fn in_memory(memory: &Arc<InMemory>, location: &str) -> Root {
+    let store = Arc::new(PrefixStore::new(Arc::clone(memory), Path::from(location)));
+    Root { store, display: location.to_owned(), provider: None, near: true }
 }
 
 /// The variables that begin with `prefix`, in lower case, as the keys of object_store's builders are written.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::{Window, nanos};
 use crate::error::{Error, ErrorKind, Result};
@@ -131,6 +131,19 @@ impl Span {
                 Window { start, end, label }
             })
             .collect())
+    }
+}
+
+impl WindowSize {
+    /// The range of the window that holds `last`; where one window is over everything, the days from `first` to `last`.
+    pub(crate) fn around(self, first: DateTime<Utc>, last: DateTime<Utc>) -> Result<Span> {
+        let (first, length) = match self {
+            Self::Every(length) => (last, length),
+            Self::All => (first, Timespan::from_nanos(DAY_NANOS)),
+        };
+        let start = align(first, length, false);
+        let end = align(last, length, false) + TimeDelta::nanoseconds(length.nanos());
+        Span::try_new(start, end)
     }
 }
 

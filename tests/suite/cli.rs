@@ -65,9 +65,12 @@ impl Bench {
     fn job(&self, file: &str, change: impl Fn(&str) -> String) -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let home = self.dir.path().join("home");
-        for name in
-            ["jobs/signin-success-then-fail.yaml", "sql/signin-success-then-fail.sql", "sql/views/signin-logs.sql"]
-        {
+        for name in [
+            "jobs/signin-success-then-fail.yaml",
+            "jobs/tests/signin-success-then-fail.yaml",
+            "sql/signin-success-then-fail.sql",
+            "sql/views/signin-logs.sql",
+        ] {
             let text = std::fs::read_to_string(root.join(name)).unwrap();
             let changed = if name == file { change(&text) } else { text.clone() };
             assert!(name != file || changed != text, "the change changes nothing");

@@ -63,6 +63,10 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Check a job file and its SQL without touching a lake
     Validate(ValidateArgs),
+    /// Run the tests of hunts: rows in, hits out
+    Test(TestArgs),
+    /// Begin a hunt: a job file, its SQL and its tests, which pass
+    New(NewArgs),
     /// Look at a lake: layout, files, rows, times, schemas, nulls, duplicates
     Inspect(InspectArgs),
     /// Show how a job stands: its windows, done, missing, stale and failed, with why
@@ -231,6 +235,26 @@ pub(super) struct ExplainArgs {
 pub(super) struct ValidateArgs {
     /// Job files or names; all of the folder jobs when none is given
     pub(super) jobs: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TestArgs {
+    /// Job files or names; all of the folder jobs when none is given
+    pub(super) jobs: Vec<String>,
+
+    /// Run only tests whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub(super) filter: Option<String>,
+
+    /// Print one JSON value instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct NewArgs {
+    /// The name of the job: its file's, without ending
+    pub(super) name: String,
 }
 
 #[derive(Debug, clap::Args)]

@@ -47,6 +47,10 @@ pub(in crate::cli) struct SettingsArgs {
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub(in crate::cli) params: Vec<String>,
 
+    /// Takes a list of the job from a file, CSV with a header or Parquet; can be given again
+    #[arg(long = "list", value_name = "NAME=FILE")]
+    pub(in crate::cli) lists: Vec<String>,
+
     /// Threads [default: one a core]
     #[arg(long, env = "LAKEHUNT_THREADS", value_name = "N")]
     pub(in crate::cli) threads: Option<NonZeroUsize>,

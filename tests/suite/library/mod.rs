@@ -1,4 +1,4 @@
-//! The library of hunts: each one's tests of `jobs/*.tests.yaml`, and random lakes against its oracle.
+//! The library of hunts beside the first one: the tests of `jobs/tests`, and random lakes against each one's oracle.
 
 mod baseline;
 mod brute_force;
@@ -9,3 +9,12 @@ mod other_ip;
 mod random;
 mod teleportation;
 mod yaml;
+
+/// The jobs.
+const SLUGS: [&str; 5] = [
+    "legacy-auth-attempt",
+    "signin-burst-from-multiple-locations",
+    "signin-success-then-fail-other-ip",
+    "suspected-brute-force",
+    "user-login-ip-address-teleportation",
+];

@@ -113,7 +113,9 @@ fn a_location_that_holds_a_secret_is_refused_without_repeating_it() {
 /// The flagship's job with a change, in a folder of its own.
 fn job(folder: &Path, change: impl Fn(&str) -> String) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in ["sql/signin-success-then-fail.sql", "sql/views/signin-logs.sql"] {
+    for name in
+        ["sql/signin-success-then-fail.sql", "sql/views/signin-logs.sql", "jobs/tests/signin-success-then-fail.yaml"]
+    {
         std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
         std::fs::copy(root.join(name), folder.join(name)).unwrap();
     }
