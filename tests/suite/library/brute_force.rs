@@ -12,7 +12,7 @@ use crate::oracle::{DAY, HOUR, MINUTE, Window};
 use crate::properties::check;
 use crate::rows::EDGE;
 
-fn oracle(rows: &[Row], window: Window, more_than: i64) -> Vec<Hit> {
+pub(super) fn oracle(rows: &[Row], window: Window, more_than: i64) -> Vec<Hit> {
     let mut counts: BTreeMap<(i128, String, String), (i64, i64)> = BTreeMap::new();
     for row in rows {
         let Some(time) = row.time.filter(|time| window.start <= *time && *time < window.end) else { continue };

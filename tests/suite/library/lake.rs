@@ -46,8 +46,13 @@ pub(crate) enum Dynamic {
     Flat,
 }
 
-pub(crate) fn job(slug: &str) -> Job {
-    Job::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs").join(slug).with_extension("yaml")).unwrap()
+/// A job of the library, or one at a path of its own.
+pub(crate) fn job(name: &str) -> Job {
+    let path = Path::new(name);
+    if path.extension().is_some() {
+        return Job::load(path).unwrap();
+    }
+    Job::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs").join(path).with_extension("yaml")).unwrap()
 }
 
 /// What a run is asked for.
@@ -89,7 +94,8 @@ impl<'a> Ask<'a> {
     pub(crate) fn run_with(&self, lake: &Path, change: impl FnOnce(&mut Settings)) -> Result<Run, Error> {
         let output = tempfile::tempdir().unwrap();
         let report = self.run_into(lake, output.path(), change)?;
-        Ok(Run { report, slug: self.slug.to_owned(), output })
+        let slug = report.job.clone();
+        Ok(Run { report, slug, output })
     }
 
     pub(crate) fn run_into(

@@ -3,6 +3,7 @@
 mod baseline;
 mod brute_force;
 mod burst;
+mod duplicates;
 mod forms;
 mod lake;
 mod other_ip;
