@@ -23,6 +23,9 @@ use crate::job::Job;
 use crate::lake::RawTable;
 use crate::store::find_cause;
 
+/// The name of a lake's own rows in a view.
+const RAW: &str = "raw";
+
 /// A hunt with its parameters bound, over the rows of one table.
 pub(crate) struct Hunt {
     context: SessionContext,
@@ -31,12 +34,11 @@ pub(crate) struct Hunt {
 }
 
 impl Hunt {
-    /// Plans `job` over `raw`.
+    /// Plans `job` over the rows of its tables, in their order.
     ///
     /// # Errors
     /// `InvalidJob` when the SQL does not fit: an unknown column or function, a type, or the contract of its columns.
-    pub(crate) async fn plan(context: SessionContext, job: &Job, bindings: &Bindings, raw: RawTable) -> Result<Self> {
-        let table = TableReference::bare(job.source().table.as_str());
+    pub(crate) async fn plan(context: SessionContext, job: &Job, bindings: &Bindings, tables: Vec<RawTable>) -> Result<Self> {
         let register = |name: TableReference, provider: Arc<dyn TableProvider>| {
             context.register_table(name, provider).map_err(engine_error)
         };
@@ -45,16 +47,21 @@ impl Hunt {
                 MemTable::try_new(list.rows().schema(), vec![vec![list.rows().clone()]]).map_err(engine_error)?;
             register(TableReference::bare(name.as_str()), Arc::new(rows))?;
         }
-        let rows = duplicates::without(&context, job.source(), bindings, raw).map_err(engine_error)?;
-        match job.view_sql() {
-            None => {
-                register(table, rows)?;
-            }
-            Some(view) => {
-                register(TableReference::bare("raw"), rows)?;
-                let state = context.state();
-                let plan = bindings.plan(&state, view).await.map_err(|e| sql_error(e, view.path()))?;
-                register(table, DataFrame::new(state, plan).into_view())?;
+        for ((source, view), raw) in job.tables().zip(tables) {
+            let table = TableReference::bare(source.table.as_str());
+            let rows = duplicates::without(&context, source, bindings, raw).map_err(engine_error)?;
+            match view {
+                None => {
+                    register(table, rows)?;
+                }
+                Some(view) => {
+                    // Each view has a `raw` of its own.
+                    register(TableReference::bare(RAW), rows)?;
+                    let state = context.state();
+                    let plan = bindings.plan(&state, view).await.map_err(|e| sql_error(e, view.path()))?;
+                    context.deregister_table(RAW).map_err(engine_error)?;
+                    register(table, DataFrame::new(state, plan).into_view())?;
+                }
             }
         }
         let state = context.state();

@@ -22,7 +22,7 @@ impl Job {
         };
         part(&SEMANTICS_VERSION.to_string());
         part(self.sql.text());
-        part(self.view.as_ref().map_or("", |view| view.text()));
+        part(self.views.first().and_then(Option::as_ref).map_or("", |view| view.text()));
         for (name, value) in &self.parameters {
             part(name);
             part(&value.to_string());
@@ -52,6 +52,11 @@ impl Job {
         }
         let source = &self.manifest.source;
         if source.duplicates != Duplicates::Keep {
+            part(&format!("duplicates {} {}", source.duplicates, source.id.as_deref().unwrap_or_default()));
+        }
+        for (source, view) in self.tables().skip(1) {
+            part(&format!("table {} {} {:?}", source.table, source.time, source.columns));
+            part(view.map_or("", |view| view.text()));
             part(&format!("duplicates {} {}", source.duplicates, source.id.as_deref().unwrap_or_default()));
         }
         if *history != WindowSpec::default().history {

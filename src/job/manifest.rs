@@ -35,6 +35,9 @@ pub(super) struct Manifest {
     #[serde(default)]
     pub(super) lists: BTreeMap<String, ListSpec>,
     pub(super) source: SourceSpec,
+    /// Further tables that the SQL reads beside that of `source`.
+    #[serde(default)]
+    pub(super) sources: Vec<SourceSpec>,
     #[serde(default)]
     pub(super) window: WindowSpec,
     #[serde(default)]
@@ -112,6 +115,9 @@ pub struct SourceSpec {
     pub store: StoreSpec,
     /// The name under which the hunt's SQL reads it.
     pub table: String,
+    /// Whether a run may go without it, of a further table: it has no rows then.
+    #[serde(default)]
+    pub optional: bool,
     /// The SELECT from `raw` to that table, a path relative to the job file.
     pub view: Option<String>,
     /// How folders follow from time; `--layout` overrides it.

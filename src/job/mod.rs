@@ -49,7 +49,8 @@ pub struct Job {
     path: PathBuf,
     manifest: Manifest,
     sql: HuntSql,
-    view: Option<HuntSql>,
+    /// Of the source and of each further table.
+    views: Vec<Option<HuntSql>>,
     parameters: BTreeMap<String, Value>,
     lists: BTreeMap<String, List>,
 }
@@ -222,6 +223,11 @@ impl Job {
         &self.manifest.source
     }
 
+    /// The source, and the further tables that the hunt reads.
+    pub fn sources(&self) -> impl Iterator<Item = &SourceSpec> {
+        std::iter::once(&self.manifest.source).chain(&self.manifest.sources)
+    }
+
     /// The windows as the job has them.
     pub fn window(&self) -> &WindowSpec {
         &self.manifest.window
@@ -251,8 +257,9 @@ impl Job {
         &self.sql
     }
 
-    pub(crate) fn view_sql(&self) -> Option<&HuntSql> {
-        self.view.as_ref()
+    /// The source and each further table with its view.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&SourceSpec, Option<&HuntSql>)> {
+        self.sources().zip(self.views.iter().map(Option::as_ref))
     }
 
     /// How far before a window its rows are read: as far as `window.history` says, and as far as `window.lookback` says

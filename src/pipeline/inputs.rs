@@ -18,9 +18,19 @@ const CONCURRENT_FOOTERS: usize = 128;
 
 /// Files by their position in the survey.
 pub(super) struct Inputs {
+    tables: Vec<Table>,
+    facts: BTreeMap<usize, Result<Arc<FileFacts>>>,
+}
+
+/// A table of the job.
+struct Table {
+    name: String,
     root: Root,
     columns: Arc<Columns>,
-    facts: BTreeMap<usize, Result<Arc<FileFacts>>>,
+    layout: Layout,
+    slack: u32,
+    /// Its files.
+    range: Range<usize>,
 }
 
 /// What some files hold for one range of time.
@@ -39,17 +49,28 @@ pub(super) struct Extent {
 impl Inputs {
     /// Reads the footers of `files`.
     pub(super) async fn read(survey: &Survey, files: impl IntoIterator<Item = usize>) -> Self {
-        let columns = Arc::new(survey.columns.clone());
+        let tables: Vec<Table> = survey
+            .tables
+            .iter()
+            .map(|table| Table {
+                name: table.name.clone(),
+                root: table.root.clone(),
+                columns: Arc::new(table.columns.clone()),
+                layout: table.layout.clone(),
+                slack: table.slack,
+                range: table.range.clone(),
+            })
+            .collect();
         // Why the store does not answer any more: each further file would wait for it anew.
         let gone: OnceLock<Error> = OnceLock::new();
         let facts = futures::stream::iter(files)
             .map(|index| {
-                let (file, columns, gone) = (survey.files[index].clone(), Arc::clone(&columns), &gone);
+                let (file, table, gone) = (survey.files[index].clone(), &tables[survey.table_of(index)], &gone);
                 async move {
                     if let Some(error) = gone.get() {
                         return (index, Err(error.clone()));
                     }
-                    let facts = FileFacts::read(&survey.root, file, &columns).await;
+                    let facts = FileFacts::read(&table.root, file, &table.columns).await;
                     if let Err(error) = &facts {
                         tracing::debug!(%error, "a footer cannot be used");
                         if error.kind() == ErrorKind::Unreachable {
@@ -66,7 +87,7 @@ impl Inputs {
             .buffer_unordered(CONCURRENT_FOOTERS)
             .collect()
             .await;
-        Self { root: survey.root.clone(), columns, facts }
+        Self { tables, facts }
     }
 
     pub(super) fn root(&self) -> &Root {

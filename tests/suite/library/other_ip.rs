@@ -94,13 +94,16 @@ fn some_rows() -> impl Strategy<Value = Vec<Row>> {
     let offsets = edges.iter().flat_map(|edge| [-1_000, 0, 1_000].map(|tick| edge + tick));
     let offsets: Vec<i128> = offsets.chain([-10 * MINUTE, -5 * MINUTE, 5 * MINUTE, 30 * SECOND]).collect();
     rows(
-        vec![0, 1, 2],
+        vec![0, 0, 1, 2],
         offsets,
         vec![
-            ("UserPrincipalName", vec![Some("Bob@x.org"), Some("bob@x.org"), Some("bob@x.org"), Some("a@b@c"), None]),
-            ("AppDisplayName", vec![Some("A"), Some("A"), Some("a"), Some("Skype for Business Online"), None]),
-            ("ResultType", vec![Some("0"), Some("0"), Some("50126"), Some("50126"), Some("50140"), None]),
-            ("ResultDescription", vec![Some("bad"), Some("bad"), Some("oTHER"), None]),
+            (
+                "UserPrincipalName",
+                vec![Some("bob@x.org"), Some("bob@x.org"), Some("bob@x.org"), Some("Bob@x.org"), Some("a@b@c"), None],
+            ),
+            ("AppDisplayName", vec![Some("A"), Some("A"), Some("A"), Some("a"), Some("Skype for Business Online"), None]),
+            ("ResultType", vec![Some("0"), Some("0"), Some("50126"), Some("50126"), Some("50126"), Some("50140"), None]),
+            ("ResultDescription", vec![Some("bad"), Some("bad"), Some("bad"), Some("oTHER"), None]),
             ("Location", vec![Some("US"), Some("DE"), None]),
             (
                 "IPAddress",
@@ -117,7 +120,7 @@ fn some_rows() -> impl Strategy<Value = Vec<Row>> {
                 ],
             ),
         ],
-        24,
+        48,
     )
 }
 
