@@ -38,7 +38,12 @@ impl Hunt {
     ///
     /// # Errors
     /// `InvalidJob` when the SQL does not fit: an unknown column or function, a type, or the contract of its columns.
-    pub(crate) async fn plan(context: SessionContext, job: &Job, bindings: &Bindings, tables: Vec<RawTable>) -> Result<Self> {
+    pub(crate) async fn plan(
+        context: SessionContext,
+        job: &Job,
+        bindings: &Bindings,
+        tables: Vec<RawTable>,
+    ) -> Result<Self> {
         let register = |name: TableReference, provider: Arc<dyn TableProvider>| {
             context.register_table(name, provider).map_err(engine_error)
         };

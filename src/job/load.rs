@@ -116,14 +116,16 @@ pub(super) fn load(path: &Path) -> Result<Job> {
         }
     }
     if source.optional {
-        return Err(invalid("source.optional is true, but a hunt needs its source; only those of `sources` can be".into()));
+        return Err(invalid(
+            "source.optional is true, but a hunt needs its source; only those of `sources` can be".into(),
+        ));
     }
 
     let folder = path.parent().unwrap_or(Path::new(""));
     let sql = HuntSql::load(&folder.join(&manifest.sql)).map_err(|e| e.with("job", path.display()))?;
-    let views = std::iter::once(source).chain(&manifest.sources).map(|source| {
-        source.view.as_ref().map(|view| HuntSql::load(&folder.join(view))).transpose()
-    });
+    let views = std::iter::once(source)
+        .chain(&manifest.sources)
+        .map(|source| source.view.as_ref().map(|view| HuntSql::load(&folder.join(view))).transpose());
     let views: Vec<Option<HuntSql>> = views.collect::<Result<_>>().map_err(|e| e.with("job", path.display()))?;
     let mut lists = BTreeMap::new();
     for (name, spec) in &manifest.lists {

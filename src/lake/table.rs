@@ -60,7 +60,14 @@ impl RawTable {
 
     /// A table of this shape without rows, for checking a job against.
     pub(crate) fn empty(columns: Arc<Columns>) -> Self {
-        Self { root: Root::nowhere(), columns, files: Arc::default(), range: (0, 0), notices: Arc::default(), number: 0 }
+        Self {
+            root: Root::nowhere(),
+            columns,
+            files: Arc::default(),
+            range: (0, 0),
+            notices: Arc::default(),
+            number: 0,
+        }
     }
 
     /// As one of several tables of a session.

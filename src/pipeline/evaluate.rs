@@ -11,7 +11,7 @@ use super::inputs::Inputs;
 use crate::engine::{self, Bindings, Hunt, Limits, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
-use crate::lake::{Notices, RawTable};
+use crate::lake::Notices;
 use crate::settings::Settings;
 use crate::sink::{HitSchema, WindowRows, stretches};
 use crate::window::{Window, nanos};
@@ -41,15 +41,9 @@ pub(super) async fn evaluate(
     let context = engine::context(Limits::of(settings))?;
     let reach = job.reach(settings.scope)?;
     let (from, _) = first.read_range(reach);
-    let raw = RawTable::new(
-        inputs.root().clone(),
-        Arc::clone(inputs.columns()),
-        inputs.facts(files),
-        (nanos(from), nanos(last.end())),
-        Arc::clone(&notices),
-    );
+    let tables = inputs.raw(files, (nanos(from), nanos(last.end())), &notices);
     let bindings = Bindings::new(job, first, last, settings.scope, reach);
-    let hunt = Hunt::plan(context.clone(), job, &bindings, raw.clone()).await?;
+    let hunt = Hunt::plan(context.clone(), job, &bindings, tables.clone()).await?;
     let schema = Arc::new(HitSchema::new(job, hunt.schema())?);
 
     let position: HashMap<i64, usize> =
@@ -72,6 +66,12 @@ pub(super) async fn evaluate(
     }
     tracing::debug!("measured:\n{}", running.text());
     let rows = encoding.finish().await?;
-    let dropped = engine::dropped(&context, job.source(), &bindings, raw).await?;
+    let mut dropped = None;
+    for (source, raw) in job.sources().zip(tables) {
+        if let Some(of_table) = engine::dropped(&context, source, &bindings, raw).await? {
+            let dropped: &mut BTreeMap<i64, u64> = dropped.get_or_insert_default();
+            of_table.into_iter().for_each(|(window, rows)| *dropped.entry(window).or_default() += rows);
+        }
+    }
     Ok(Evaluated { rows, notices, dropped })
 }

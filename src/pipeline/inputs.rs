@@ -1,6 +1,7 @@
 //! The files that some windows need, with what their footers tell, and which of them cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
@@ -90,16 +91,17 @@ impl Inputs {
         Self { tables, facts }
     }
 
-    pub(super) fn root(&self) -> &Root {
-        &self.root
-    }
-
-    pub(super) fn columns(&self) -> &Arc<Columns> {
-        &self.columns
+    /// The rows of `files` in each table of the job, in their order, with times in the half-open range.
+    pub(super) fn raw(&self, files: &[usize], range: (i64, i64), notices: &Arc<Notices>) -> Vec<RawTable> {
+        let raw = |(number, table): (usize, &Table)| {
+            let (root, columns) = (table.root.clone(), Arc::clone(&table.columns));
+            RawTable::new(root, columns, self.facts(&table.own(files)), range, Arc::clone(notices)).numbered(number)
+        };
+        self.tables.iter().enumerate().map(raw).collect()
     }
 
     /// The readable ones of `files`.
-    pub(super) fn facts(&self, files: &[usize]) -> Vec<Arc<FileFacts>> {
+    fn facts(&self, files: &[usize]) -> Vec<Arc<FileFacts>> {
         files.iter().filter_map(|index| self.facts.get(index)?.as_ref().ok().map(Arc::clone)).collect()
     }
 
@@ -110,18 +112,20 @@ impl Inputs {
                 return Err(error.clone());
             }
         }
-        let time = self.columns.time();
-        let facts = self.facts(files);
-        if !facts.is_empty() && facts.iter().all(|facts| facts.found[time].is_none()) {
-            return Err(Error::new(
-                ErrorKind::SchemaMismatch,
-                format!(
-                    "no file has a time column; looked for {}: name it with --time-column or in source.columns",
-                    self.columns.names(time).join(", ")
-                ),
-            )
-            .with("column", self.columns.name(time))
-            .with("file", self.root.name(&facts[0].file.meta.location)));
+        for table in &self.tables {
+            let time = table.columns.time();
+            let facts = self.facts(&table.own(files));
+            if !facts.is_empty() && facts.iter().all(|facts| facts.found[time].is_none()) {
+                return Err(Error::new(
+                    ErrorKind::SchemaMismatch,
+                    format!(
+                        "no file has a time column; looked for {}: name it with --time-column or in source.columns",
+                        table.columns.names(time).join(", ")
+                    ),
+                )
+                .with("column", table.columns.name(time))
+                .with("file", table.root.name(&facts[0].file.meta.location)));
+            }
         }
         Ok(())
     }
@@ -148,8 +152,61 @@ impl Inputs {
 
     /// What a reader of the hits should know of `files`: columns that are nowhere, files without a time or with another
     /// one, rows that no window looks for where they are.
-    pub(super) fn warnings(&self, files: &[usize], layout: &Layout, slack: u32) -> Vec<String> {
-        let facts = self.facts(files);
+    pub(super) fn warnings(&self, files: &[usize]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (number, table) in self.tables.iter().enumerate() {
+            let own = table.warnings(&self.facts(&table.own(files)));
+            // The name is of use where there are several.
+            lines.extend(own.into_iter().map(|line| match number {
+                0 => line,
+                _ => format!("{}: {line}", table.name),
+            }));
+        }
+        lines
+    }
+
+    /// The names of the columns that hold the source's time, as its files have them.
+    pub(super) fn time_columns(&self, files: &[usize]) -> Vec<String> {
+        self.tables.first().map(|table| table.time_columns(&self.facts(&table.own(files)))).unwrap_or_default()
+    }
+
+    /// Decodes the rows of each of `files` that can lie in the range, and remembers those that cannot be decoded.
+    /// Gives whether there is one.
+    pub(super) async fn verify(&mut self, settings: &Settings, files: &[usize], range: (i64, i64)) -> Result<bool> {
+        let mut found = false;
+        for index in files {
+            let Some(Ok(facts)) = self.facts.get(index) else { continue };
+            let Some(table) = self.tables.iter().find(|table| table.range.contains(index)) else { continue };
+            let name = table.root.name(&facts.file.meta.location);
+            if let Err(error) = table.decode(settings, Arc::clone(facts), range).await {
+                tracing::debug!(file = name, %error, "a file cannot be decoded");
+                self.facts.insert(*index, Err(error.with("file", name)));
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Table {
+    async fn decode(&self, settings: &Settings, facts: Arc<FileFacts>, range: (i64, i64)) -> Result<()> {
+        let context = engine::context(Limits::of(settings))?;
+        let notices = Arc::new(Notices::default());
+        let raw = RawTable::new(self.root.clone(), Arc::clone(&self.columns), vec![facts], range, notices);
+        let rows = context.read_table(Arc::new(raw)).map_err(engine_error)?;
+        let mut stream = rows.execute_stream().await.map_err(engine_error)?;
+        while let Some(batch) = stream.next().await {
+            batch.map_err(engine_error)?;
+        }
+        Ok(())
+    }
+
+    /// Those of `files` that are its own.
+    fn own(&self, files: &[usize]) -> Vec<usize> {
+        files.iter().copied().filter(|file| self.range.contains(file)).collect()
+    }
+
+    fn warnings(&self, facts: &[Arc<FileFacts>]) -> Vec<String> {
         let name = |facts: &FileFacts| self.root.name(&facts.file.meta.location);
         let mut lines = Vec::new();
         for column in (0..self.columns.len()).filter(|column| *column != self.columns.time()) {
@@ -167,7 +224,7 @@ impl Inputs {
         let timeless = facts.iter().filter(|facts| facts.time_column(&self.columns).is_none() && facts.rows() > 0);
         lines.extend(some_files(timeless.map(|facts| name(facts)), "no time column; their rows match nothing"));
 
-        let times = self.time_columns(files);
+        let times = self.time_columns(facts);
         if times.len() > 1 {
             lines.push(format!(
                 "the time is not of one column in all files ({}), and the hits differ with it; choose one with --time-column",
@@ -178,50 +235,21 @@ impl Inputs {
             let (Some(partition), Some((earliest, latest))) = (&facts.file.partition, facts.times()) else {
                 return false;
             };
-            let seen = layout.partitions(partition.start, partition.end, slack);
+            let seen = self.layout.partitions(partition.start, partition.end, self.slack);
             let (Some(first), Some(last)) = (seen.first(), seen.last()) else { return false };
             earliest < nanos(first.start) || latest >= nanos(last.end)
         });
         let what = format!(
-            "times outside their partition; with slack {slack} the windows of those times do not see them, give more with --slack"
+            "times outside their partition; with slack {} the windows of those times do not see them, give more with --slack",
+            self.slack
         );
         lines.extend(some_files(astray.map(|facts| name(facts)), &what));
         lines
     }
 
-    /// The names of the columns that hold the time, as the files have them.
-    pub(super) fn time_columns(&self, files: &[usize]) -> Vec<String> {
-        let facts = self.facts(files);
+    fn time_columns(&self, facts: &[Arc<FileFacts>]) -> Vec<String> {
         let names: BTreeSet<&str> = facts.iter().filter_map(|facts| facts.time_column(&self.columns)).collect();
         names.into_iter().map(str::to_owned).collect()
-    }
-
-    /// Decodes the rows of each of `files` that can lie in the range, and remembers those that cannot be decoded.
-    /// Gives whether there is one.
-    pub(super) async fn verify(&mut self, settings: &Settings, files: &[usize], range: (i64, i64)) -> Result<bool> {
-        let mut found = false;
-        for index in files {
-            let Some(Ok(facts)) = self.facts.get(index) else { continue };
-            let name = self.root.name(&facts.file.meta.location);
-            if let Err(error) = self.decode(settings, Arc::clone(facts), range).await {
-                tracing::debug!(file = name, %error, "a file cannot be decoded");
-                self.facts.insert(*index, Err(error.with("file", name)));
-                found = true;
-            }
-        }
-        Ok(found)
-    }
-
-    async fn decode(&self, settings: &Settings, facts: Arc<FileFacts>, range: (i64, i64)) -> Result<()> {
-        let context = engine::context(Limits::of(settings))?;
-        let notices = Arc::new(Notices::default());
-        let raw = RawTable::new(self.root.clone(), Arc::clone(&self.columns), vec![facts], range, notices);
-        let rows = context.read_table(Arc::new(raw)).map_err(engine_error)?;
-        let mut stream = rows.execute_stream().await.map_err(engine_error)?;
-        while let Some(batch) = stream.next().await {
-            batch.map_err(engine_error)?;
-        }
-        Ok(())
     }
 }
 

@@ -96,7 +96,7 @@ impl Round<'_> {
             self.leave(todo, tally);
             return Ok(());
         };
-        tally.warn(inputs.warnings(&files, &self.settings.layout, self.settings.slack));
+        tally.warn(inputs.warnings(&files));
         let resolution = inputs.extent(&files, (i64::MIN, i64::MAX)).resolution;
         tally.resolution = tally.resolution.max(resolution);
 

@@ -55,6 +55,8 @@ pub(crate) struct Surveyed {
     pub(crate) range: Range<usize>,
     /// The times of which rows are seen, by the start of their partition; see [`Survey::sight`].
     sight: BTreeMap<DateTime<Utc>, (DateTime<Utc>, DateTime<Utc>)>,
+    /// Whether the run goes without it.
+    absent: bool,
 }
 
 impl Survey {
@@ -86,7 +88,8 @@ impl Survey {
         if let Some(name) = &settings.time_column {
             columns = columns.with_time_column(name);
         }
-        let place = Place { root, layout: settings.layout.clone(), slack: settings.slack, version: settings.source_version };
+        let place =
+            Place { root, layout: settings.layout.clone(), slack: settings.slack, version: settings.source_version };
         survey.add(&source.table, place, columns, settings, reach, &wanted).await?;
         for source in job.sources().skip(1) {
             let columns = Columns::new(source);
@@ -185,7 +188,17 @@ impl Survey {
         }
         self.files.extend(files);
         let range = first..self.files.len();
-        self.tables.push(Surveyed { name: name.to_owned(), root, layout, slack, version, columns, range, sight });
+        self.tables.push(Surveyed {
+            name: name.to_owned(),
+            root,
+            layout,
+            slack,
+            version,
+            columns,
+            range,
+            sight,
+            absent: false,
+        });
         Ok(())
     }
 
@@ -194,6 +207,12 @@ impl Survey {
     /// There is always one: `new` begins with it.
     pub(crate) fn source(&self) -> &Surveyed {
         &self.tables[0]
+    }
+
+    /// The roots of the further tables that are read, by name.
+    pub(crate) fn further(&self) -> BTreeMap<String, String> {
+        let further = self.tables.iter().skip(1).filter(|table| !table.absent);
+        further.map(|table| (table.name.clone(), table.root.display.clone())).collect()
     }
 
     /// The number of the table that a file is of.
@@ -277,7 +296,17 @@ impl Surveyed {
     /// A table that a run goes without.
     fn absent(name: &str, layout: Layout, columns: Columns, at: usize) -> Self {
         let (root, sight) = (Root::nowhere(), BTreeMap::new());
-        Self { name: name.to_owned(), root, layout, slack: 0, version: None, columns, range: at..at, sight }
+        Self {
+            name: name.to_owned(),
+            root,
+            layout,
+            slack: 0,
+            version: None,
+            columns,
+            range: at..at,
+            sight,
+            absent: true,
+        }
     }
 }
 
@@ -318,8 +347,7 @@ fn see(
     // The stretch before `edge` that the window after it looks back at.
     let stretch = |edge: DateTime<Utc>| {
         let start = edge - (window.start() - from);
-        let partitions =
-            if start < edge { layout.partitions(start, edge, slack) } else { Vec::new() };
+        let partitions = if start < edge { layout.partitions(start, edge, slack) } else { Vec::new() };
         (start, partitions.into_iter().map(|partition| partition.start).collect::<BTreeSet<_>>())
     };
     let (before, behind) = (stretch(window.start()), stretch(to));

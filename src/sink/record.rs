@@ -25,6 +25,9 @@ pub struct RunRecord {
     pub lists: BTreeMap<String, ListOfRecord>,
     /// The root of the lake, without secrets.
     pub source: String,
+    /// The roots of the further tables that the hunt read, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, String>,
     /// The template of its folders.
     pub layout: String,
     /// The version that was read, of a source that is a Delta table.

@@ -101,8 +101,14 @@ fn some_rows() -> impl Strategy<Value = Vec<Row>> {
                 "UserPrincipalName",
                 vec![Some("bob@x.org"), Some("bob@x.org"), Some("bob@x.org"), Some("Bob@x.org"), Some("a@b@c"), None],
             ),
-            ("AppDisplayName", vec![Some("A"), Some("A"), Some("A"), Some("a"), Some("Skype for Business Online"), None]),
-            ("ResultType", vec![Some("0"), Some("0"), Some("50126"), Some("50126"), Some("50126"), Some("50140"), None]),
+            (
+                "AppDisplayName",
+                vec![Some("A"), Some("A"), Some("A"), Some("a"), Some("Skype for Business Online"), None],
+            ),
+            (
+                "ResultType",
+                vec![Some("0"), Some("0"), Some("50126"), Some("50126"), Some("50126"), Some("50140"), None],
+            ),
             ("ResultDescription", vec![Some("bad"), Some("bad"), Some("bad"), Some("oTHER"), None]),
             ("Location", vec![Some("US"), Some("DE"), None]),
             (

@@ -86,8 +86,14 @@ fn some_rows() -> impl Strategy<Value = Vec<Row>> {
         vec![-1, 0, 0, 0, 1, 1, 2],
         offsets,
         vec![
-            ("UserPrincipalName", vec![Some("bob@x.org"), Some("bob@x.org"), Some("bob@x.org"), Some("Bob@x.org"), None]),
-            ("IPAddress", vec![Some("10.1.2.3"), Some("10.1.2.3"), Some("10.1.2.4"), Some("10.1.2.5"), Some("0.0.0.0"), None]),
+            (
+                "UserPrincipalName",
+                vec![Some("bob@x.org"), Some("bob@x.org"), Some("bob@x.org"), Some("Bob@x.org"), None],
+            ),
+            (
+                "IPAddress",
+                vec![Some("10.1.2.3"), Some("10.1.2.3"), Some("10.1.2.4"), Some("10.1.2.5"), Some("0.0.0.0"), None],
+            ),
             ("ConditionalAccessStatus", vec![Some("success"), Some("SUCCESS"), Some("success"), Some("failure"), None]),
             (
                 "LocationDetails",
