@@ -1,7 +1,15 @@
 -- Successful logon from IP and failure from a different IP: clause by clause Microsoft Sentinel's KQL of that name, up to its
 -- enrichment by UEBA.
-WITH success AS (
+-- The KQL's function over each of the two tables, and their union: a pair is of one table.
+WITH sign_ins AS (
+  SELECT 'SigninLogs' AS Type, * FROM SigninLogs
+  UNION ALL
+  SELECT 'AADNonInteractiveUserSignInLogs', * FROM AADNonInteractiveUserSignInLogs
+),
+
+success AS (
   SELECT
+    Type,
     TimeGenerated AS SuccessLogonTime,
     UserPrincipalName,
     IPAddress AS SuccessIPAddress,
@@ -13,13 +21,14 @@ WITH success AS (
       WHEN contains(IPAddress, ':') THEN split_part(IPAddress, ':', 1) || ':' || split_part(IPAddress, ':', 2)
       ELSE split_part(IPAddress, '.', 1) || '.' || split_part(IPAddress, '.', 2)
     END AS SuccessIPBlock
-  FROM SigninLogs
+  FROM sign_ins
   WHERE ResultType = '0'
     AND NOT array_has($excluded_apps, AppDisplayName)
 ),
 
 fail AS (
   SELECT
+    Type,
     TimeGenerated AS FailedLogonTime,
     UserPrincipalName,
     IPAddress AS FailedIPAddress,
@@ -27,7 +36,7 @@ fail AS (
     AppDisplayName,
     ResultType,
     ResultDescription
-  FROM SigninLogs
+  FROM sign_ins
   WHERE TimeGenerated >= $range_start                          -- a pair belongs to the window of its failure
     AND NOT array_has($excluded_result_types, ResultType)
     AND NOT equals_ignore_case(ResultDescription, 'Other')     -- ResultDescription !~ "Other"
@@ -37,6 +46,7 @@ fail AS (
 pairs AS (
   SELECT
     date_bin($window_size, fail.FailedLogonTime, $range_start) AS window_start,
+    success.Type,
     success.UserPrincipalName,
     success.SuccessLogonTime,
     success.SuccessIPAddress,
@@ -49,7 +59,8 @@ pairs AS (
     fail.ResultDescription
   FROM success
   JOIN fail
-    ON success.UserPrincipalName = fail.UserPrincipalName
+    ON success.Type = fail.Type
+   AND success.UserPrincipalName = fail.UserPrincipalName
    AND success.AppDisplayName = fail.AppDisplayName
    AND followed_within(success.SuccessLogonTime, fail.FailedLogonTime, $logon_diff)
    AND NOT starts_with_ignore_case(fail.FailedIPAddress, success.SuccessIPBlock)    -- FailedIPAddress !startswith SuccessIPBlock
@@ -66,13 +77,14 @@ hits AS (
     FailedLocation,
     ResultType,
     ResultDescription,
+    Type,
     max(FailedLogonTime)  AS FailedLogonTime,
     max(SuccessLogonTime) AS SuccessLogonTime,
     count(*)              AS pair_count
   FROM pairs
   WHERE $scope = 'overlap' OR SuccessLogonTime >= window_start     -- strict: both sides inside the window
   GROUP BY window_start, UserPrincipalName, SuccessIPAddress, SuccessLocation, AppDisplayName, FailedIPAddress, FailedLocation,
-    ResultType, ResultDescription
+    ResultType, ResultDescription, Type
 )
 
 SELECT
@@ -84,7 +96,7 @@ SELECT
   FailedLocation,
   ResultType,
   ResultDescription,
-  'SigninLogs'             AS Type,
+  Type,
   FailedLogonTime,
   SuccessLogonTime,
   SuccessLogonTime         AS timestamp,

@@ -168,7 +168,7 @@ impl Run<'_> {
             };
             let plan = plan?;
             self.observer.planned(&plan);
-            guard::refuse_output_in_source(settings)?;
+            guard::refuse_output_in_source(self.job, settings)?;
             tally.warn(plan.warnings());
             let todo = settle(&plan, tally);
             if todo.is_empty() {
