@@ -141,13 +141,13 @@ fn astray_rows_are_seen_alike_alone_and_together() {
     let job = ask.job();
     let folder = tempfile::tempdir().unwrap();
     let rows: Vec<Row> = (1..6).map(|day| legacy(&format!("2024-05-0{day}T12:00:00Z"), &format!("u{day}"))).collect();
-    put(folder.path(), &job, &rows, Dynamic::Json);
+    put(folder.path(), job.source(), &rows, Dynamic::Json);
     // Partitions that hold a row of each other day.
     for (day, file) in [("2024-04-28", "a"), ("2024-05-02", "b"), ("2024-05-03", "c"), ("2024-05-05", "d")] {
         let astray: Vec<Row> = (1..6).map(|other| legacy(&format!("2024-05-0{other}T18:00:00Z"), file)).collect();
         let path = folder.path().join(format!("date={day}"));
         std::fs::create_dir_all(&path).unwrap();
-        let bytes = super::lake::encode(&job, &astray.iter().collect::<Vec<_>>(), Dynamic::Json);
+        let bytes = super::lake::encode(job.source(), &astray.iter().collect::<Vec<_>>(), Dynamic::Json);
         std::fs::write(path.join(format!("{file}.parquet")), bytes).unwrap();
     }
     let together = ask.run(folder.path()).unwrap();
@@ -170,7 +170,7 @@ fn files_of_the_history_are_inputs() {
     let (folder, output) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     put(
         folder.path(),
-        &job,
+        job.source(),
         &[legacy("2024-05-07T12:00:00Z", "bob"), legacy("2024-05-02T12:00:00Z", "eve")],
         Dynamic::Json,
     );
@@ -182,8 +182,8 @@ fn files_of_the_history_are_inputs() {
     };
     assert_eq!(outcome(&run()), "done, 1");
     assert_eq!(outcome(&run()), "up to date, 1");
-    put(folder.path(), &job, &[legacy("2024-05-01T00:00:00Z", "bob")], Dynamic::Json);
+    put(folder.path(), job.source(), &[legacy("2024-05-01T00:00:00Z", "bob")], Dynamic::Json);
     assert_eq!(outcome(&run()), "done, 0", "bob did so six days before");
-    put(folder.path(), &job, &[legacy("2024-04-30T12:00:00Z", "kim")], Dynamic::Json);
+    put(folder.path(), job.source(), &[legacy("2024-04-30T12:00:00Z", "kim")], Dynamic::Json);
     assert_eq!(outcome(&run()), "up to date, 0", "nobody looks that far back");
 }

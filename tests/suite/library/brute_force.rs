@@ -34,6 +34,7 @@ pub(super) fn oracle(rows: &[Row], window: Window, more_than: i64) -> Vec<Hit> {
             ("SuccessCount", json!(successes)),
             ("AccountCustomEntity", json!(user)),
             ("IPCustomEntity", json!(ip)),
+            ("Type", json!("SigninLogs")),
         ])
     })
     .collect()

@@ -27,7 +27,7 @@ impl Counting {
         let text = text.replace("../sql", root.join("sql").to_str().unwrap());
         let text = text.replace("tests: tests/suspected-brute-force.yaml\n", "");
         let id = "    Id: { type: string, optional: true }\n";
-        let text = text.replace("  columns:\n", &format!("{duplicates}  columns:\n{id}"));
+        let text = text.replacen("  columns:\n", &format!("{duplicates}  columns:\n{id}"), 1);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("counting.yaml");
         std::fs::write(&path, text).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StructArray, TimestampNanosecondArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimestampMicrosecondType};
-use lakehunt::{ColumnType, Error, Job, RunReport, Settings, Span};
+use lakehunt::{ColumnType, Error, Job, RunReport, Settings, SourceSpec, Span};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Map, Value};
@@ -65,13 +65,24 @@ pub(crate) struct Ask<'a> {
     pub(crate) scope: Scope,
     pub(crate) threads: usize,
     pub(crate) parameters: Vec<(String, String)>,
+    /// Where further tables lie.
+    pub(crate) tables: Vec<(&'a str, &'a Path)>,
 }
 
 impl<'a> Ask<'a> {
     /// The days `[from, to)`.
     pub(crate) fn days(slug: &'a str, from: &str, to: &str) -> Self {
         let (from, to) = (at(from), at(to));
-        Self { slug, from, to, window: "1d", scope: Scope::Overlap, threads: 2, parameters: Vec::new() }
+        Self {
+            slug,
+            from,
+            to,
+            window: "1d",
+            scope: Scope::Overlap,
+            threads: 2,
+            parameters: Vec::new(),
+            tables: Vec::new(),
+        }
     }
 
     pub(crate) fn parameter(mut self, name: &str, value: &str) -> Self {
@@ -114,6 +125,8 @@ impl<'a> Ask<'a> {
         };
         settings.threads = NonZeroUsize::new(self.threads).unwrap();
         settings.lease = std::time::Duration::ZERO;
+        let tables = self.tables.iter().map(|(name, path)| ((*name).to_owned(), path.to_str().unwrap().to_owned()));
+        settings.tables.extend(tables);
         change(&mut settings);
         block_on(lakehunt::run(&job, &settings, &()))
     }
@@ -210,11 +223,11 @@ pub(crate) fn compared(hits: &[Hit], like: &[Hit]) -> Vec<String> {
 /// Writes a lake in the layout of the hunts, one file for each day that rows have; rows without a time go to the first.
 pub(crate) fn write(job: &Job, rows: &[Row], dynamic: Dynamic) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    put(folder.path(), job, rows, dynamic);
+    put(folder.path(), job.source(), rows, dynamic);
     folder
 }
 
-pub(crate) fn put(folder: &Path, job: &Job, rows: &[Row], dynamic: Dynamic) {
+pub(crate) fn put(folder: &Path, source: &SourceSpec, rows: &[Row], dynamic: Dynamic) {
     let first = rows.iter().filter_map(|row| row.time).min().unwrap_or(at("2024-05-01"));
     let mut days: BTreeMap<i128, Vec<&Row>> = BTreeMap::new();
     for row in rows {
@@ -223,13 +236,12 @@ pub(crate) fn put(folder: &Path, job: &Job, rows: &[Row], dynamic: Dynamic) {
     for (day, rows) in days {
         let folder = folder.join(instant(day * DAY).format("date=%Y-%m-%d").to_string());
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("part-0.parquet"), encode(job, &rows, dynamic)).unwrap();
+        std::fs::write(folder.join("part-0.parquet"), encode(source, &rows, dynamic)).unwrap();
     }
 }
 
 /// A Parquet file of the job's columns that some row has.
-pub(crate) fn encode(job: &Job, rows: &[&Row], dynamic: Dynamic) -> Vec<u8> {
-    let source = job.source();
+pub(crate) fn encode(source: &SourceSpec, rows: &[&Row], dynamic: Dynamic) -> Vec<u8> {
     let times: TimestampNanosecondArray =
         rows.iter().map(|row| row.time.map(|time| i64::try_from(time).unwrap())).collect();
     let mut columns: Vec<(String, ArrayRef)> = vec![(source.time.clone(), Arc::new(times.with_timezone("UTC")))];

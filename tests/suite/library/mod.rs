@@ -8,6 +8,7 @@ mod forms;
 mod lake;
 mod other_ip;
 mod random;
+mod tables;
 mod teleportation;
 mod yaml;
 

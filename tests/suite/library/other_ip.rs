@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::lake::{Ask, Hit, Row, shown};
+use super::lake::{Ask, Hit, Row, put, shown};
 use super::random::{compare, dynamics, hit, rows, scopes};
 use crate::oracle::{DAY, MINUTE, SECOND, Scope, Window};
 use crate::properties::check;
@@ -29,7 +29,7 @@ fn starts_with(text: &str, prefix: &str) -> bool {
     text.to_ascii_lowercase().starts_with(&prefix.to_ascii_lowercase())
 }
 
-fn oracle(rows: &[Row], window: Window, scope: Scope, diff: i128) -> Vec<Hit> {
+fn oracle(table: &str, rows: &[Row], window: Window, scope: Scope, diff: i128) -> Vec<Hit> {
     let mut groups: BTreeMap<Vec<String>, (i128, i128, i64)> = BTreeMap::new();
     for success in rows {
         for fail in rows {
@@ -76,7 +76,7 @@ fn oracle(rows: &[Row], window: Window, scope: Scope, diff: i128) -> Vec<Hit> {
             ("FailedLocation", json!(key[5])),
             ("ResultType", json!(key[6])),
             ("ResultDescription", json!(key[7])),
-            ("Type", json!("SigninLogs")),
+            ("Type", json!(table)),
             ("FailedLogonTime", json!(shown(f))),
             ("SuccessLogonTime", json!(shown(s))),
             ("timestamp", json!(shown(s))),
@@ -130,20 +130,37 @@ fn some_rows() -> impl Strategy<Value = Vec<Row>> {
     )
 }
 
+const FURTHER: &str = "AADNonInteractiveUserSignInLogs";
+
 #[test]
 fn the_engine_answers_as_the_oracle_does() {
-    let hits = Cell::new(0);
-    check(60, (some_rows(), scopes(), dynamics(), 1_usize..=3), |(rows, scope, dynamic, threads)| {
-        let ask = Ask {
+    let (hits, of_both) = (Cell::new(0), Cell::new(0));
+    let further = prop_oneof![Just(None), some_rows().prop_map(Some)];
+    let strategy = (some_rows(), further, scopes(), dynamics(), 1_usize..=3);
+    check(60, strategy, |(rows, further, scope, dynamic, threads)| {
+        let mut ask = Ask {
             from: EDGE,
             to: EDGE + 3 * DAY,
             scope: *scope,
             threads: *threads,
             ..Ask::days("signin-success-then-fail-other-ip", "2024-05-01", "2024-05-04")
         };
-        let found = compare(&ask, rows, *dynamic, |window| oracle(rows, window, *scope, 10 * MINUTE))?;
+        let folder = tempfile::tempdir().unwrap();
+        let further = further.as_deref();
+        if let Some(rows) = further {
+            put(folder.path(), ask.job().sources().nth(1).unwrap(), rows, *dynamic);
+            ask.tables = vec![(FURTHER, folder.path())];
+        }
+        let diff = 10 * MINUTE;
+        let found = compare(&ask, rows, *dynamic, |window| {
+            let mut found = oracle("SigninLogs", rows, window, *scope, diff);
+            let of_one = found.len();
+            found.extend(oracle(FURTHER, further.unwrap_or_default(), window, *scope, diff));
+            of_both.set(of_both.get() + usize::from(of_one > 0 && found.len() > of_one));
+            found
+        })?;
         hits.set(hits.get() + found);
         Ok(())
     });
-    assert!(hits.get() > 30, "{} hits", hits.get());
+    assert!(hits.get() > 30 && of_both.get() > 0, "{} hits, {} windows with both", hits.get(), of_both.get());
 }

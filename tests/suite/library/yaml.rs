@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::SLUGS;
-use super::lake::{Ask, Dynamic, Hit, Row, compared, job, shown, write};
+use super::lake::{Ask, Dynamic, Hit, Row, compared, job, put, shown, write};
 use crate::lake::{at, instant};
 use crate::oracle::{DAY, Scope};
 
@@ -21,6 +21,8 @@ struct Test {
     parameters: BTreeMap<String, Value>,
     window: Option<Range>,
     rows: Vec<BTreeMap<String, Value>>,
+    #[serde(default)]
+    tables: BTreeMap<String, Vec<BTreeMap<String, Value>>>,
     hits: Vec<Hit>,
 }
 
@@ -83,6 +85,14 @@ fn check(slug: &str, test: &Test, dynamic: Dynamic) {
         ask = ask.parameter(name, &value);
     }
     let lake = write(&job, &rows, dynamic);
+    let further = tempfile::tempdir().unwrap();
+    let folders: Vec<_> = test.tables.keys().map(|name| (name, further.path().join(name))).collect();
+    for ((name, folder), rows) in folders.iter().zip(test.tables.values()) {
+        let source = job.sources().find(|source| source.table == **name).unwrap();
+        let rows: Vec<Row> = rows.iter().map(|own| row(&source.time, &BTreeMap::new(), own)).collect();
+        put(folder, source, &rows, dynamic);
+        ask.tables.push((name, folder));
+    }
     let found = ask.run(lake.path()).unwrap().all_hits();
     let expected: Vec<Hit> = test.hits.iter().map(|hit| normal(hit, &found)).collect();
     assert_eq!(compared(&found, &expected), compared(&expected, &expected), "{slug}: {} ({dynamic:?})", test.name);
