@@ -194,15 +194,24 @@ impl Round<'_> {
             }
         }
         let budget = self.settings.memory_limit as u64 / MEMORY_PER_DECODED_BYTE;
-        let cost = |index: &usize| {
-            let extent = inputs.extent(&survey.windows[*index].files, self.range(&[*index]));
+        let of = |index: &usize, range| {
+            let extent = inputs.extent(&survey.windows[*index].files, range);
             match self.passes {
                 // Rows of unknown times stay until all of them are read.
                 true => ROW * (extent.timeless_rows + (extent.rows - extent.timeless_rows) / PASSING),
                 false => extent.decoded_bytes,
             }
         };
-        let mut chunks = chunks(ready, |index| &survey.windows[*index].window, cost, budget);
+        let cost = |index: &usize| of(index, self.range(&[*index]));
+        // Windows that look far back share what they see there.
+        let adds = |index: &usize| {
+            let window = &survey.windows[*index].window;
+            match self.reach > window.length() {
+                true => of(index, (nanos(window.start()), nanos(window.end()))),
+                false => cost(index),
+            }
+        };
+        let mut chunks = chunks(ready, |index| &survey.windows[*index].window, cost, adds, budget);
         if self.settings.newest_first {
             chunks.reverse();
         }
