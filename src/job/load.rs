@@ -169,9 +169,11 @@ fn check_source(source: &SourceSpec, key: &str) -> Result<(), String> {
         (Duplicates::ById, None) => {
             return Err(format!("{key}.duplicates is by_id; name the column that tells rows apart in {key}.id"));
         }
-        (_, Some(id)) if !source.columns.contains_key(id) => {
-            return Err(format!("{key}.id names `{id}`, which is no column of the source{}", known(id)));
-        }
+        (_, Some(id)) => match source.columns.get(id) {
+            Some(column) if column.kind == super::ColumnType::String => {}
+            Some(_) => return Err(format!("{key}.id names `{id}`, which is no string column")),
+            None => return Err(format!("{key}.id names `{id}`, which is no column of the source{}", known(id))),
+        },
         _ => {}
     }
     if source.table.eq_ignore_ascii_case("raw") {

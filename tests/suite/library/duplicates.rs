@@ -109,6 +109,7 @@ fn an_id_has_to_be_a_column() {
     for (text, message) in [
         ("  duplicates: by_id\n", "source.id"),
         ("  duplicates: by_id\n  id: Ids\n", "did you mean `Id`?"),
+        ("  duplicates: by_id\n  id: TimeGenerated\n", "no string column"),
         ("  duplicates: some\n", "by_id"),
     ] {
         let error = lakehunt::Job::load(Path::new(&Counting::new(text).path)).unwrap_err();
