@@ -86,7 +86,7 @@ fn stop_again_and_again(backend: Backend, lake: &std::path::Path) {
         }
         assert!(place.hits() == undisturbed, "{}: as if nobody had stopped it", backend.name());
     }
-    println!("{}: {stopped} of {tries} runs stopped, {resumed} with some windows done", backend.name());
+    println!("{}: {stopped} stops in {tries} rounds, {resumed} with some windows done", backend.name());
 }
 
 /// The signal of an attempt and the exit code that it has.
