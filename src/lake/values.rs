@@ -55,7 +55,7 @@ impl LakeValue {
     fn longs(&self, array: &ArrayRef) -> Result<Int64Array> {
         let whole = |x: f64| {
             // The first float beyond 64 bits.
-            let fits = x >= -9_223_372_036_854_775_808.0 && x < 9_223_372_036_854_775_808.0;
+            let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&x);
             fits.then_some(x.trunc() as i64)
         };
         Ok(match array.data_type() {
