@@ -19,9 +19,13 @@ pub async fn check(job: &Job) -> Result<()> {
     let size: WindowSize = job.window().size.parse().map_err(|e: Error| {
         Error::new(ErrorKind::InvalidJob, "window.size is not valid").with("file", job.path().display()).caused_by(e)
     })?;
-    job.source().layout.parse::<crate::lake::Layout>().map_err(|e| {
-        Error::new(ErrorKind::InvalidJob, "source.layout is not valid").with("file", job.path().display()).caused_by(e)
-    })?;
+    for source in job.sources() {
+        source.layout.parse::<crate::lake::Layout>().map_err(|e| {
+            Error::new(ErrorKind::InvalidJob, format!("the layout of {} is not valid", source.table))
+                .with("file", job.path().display())
+                .caused_by(e)
+        })?;
+    }
     let limits = Limits { threads: NonZeroUsize::MIN, memory: DEFAULT_MEMORY_LIMIT, interval_join: true };
     let hunt = hunt(job, size, job.window().scope, limits).await?;
     hunt.physical_text().await.map(|_| ())
@@ -34,7 +38,7 @@ pub async fn check(job: &Job) -> Result<()> {
 pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     let windows = settings.span.windows(settings.window)?;
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(String::new()) };
-    let bindings = Bindings::new(job, first, last, settings.scope, job.lookback()?);
+    let bindings = Bindings::new(job, first, last, settings.scope, job.reach(settings.scope)?);
     let hunt = plan(job, &bindings, Limits::of(settings)).await?;
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -42,9 +46,11 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     for (name, value) in bindings.shown() {
         let _ = writeln!(text, "--   ${name:<22} {value}");
     }
-    if let Some(view) = job.view_sql() {
-        let _ =
-            writeln!(text, "\n-- view {} ({})\n{}", job.source().table, view.path().display(), view.text().trim_end());
+    for (source, view) in job.tables() {
+        if let Some(view) = view {
+            let _ =
+                writeln!(text, "\n-- view {} ({})\n{}", source.table, view.path().display(), view.text().trim_end());
+        }
     }
     let _ = writeln!(text, "\n-- hunt ({})\n{}", job.hunt_sql().path().display(), job.sql().trim_end());
     let _ = writeln!(text, "\n-- logical plan\n{}", hunt.logical_text()?.trim_end());
@@ -66,12 +72,12 @@ async fn hunt(job: &Job, size: WindowSize, scope: Scope, limits: Limits) -> Resu
     };
     let windows = Span::try_new(from, from + chrono::TimeDelta::nanoseconds(days))?.windows(WindowSize::All)?;
     let window = windows.first().ok_or_else(|| Error::new(ErrorKind::Engine, "a range has no window"))?;
-    let bindings = Bindings::new(job, window, window, scope, job.lookback()?);
+    let bindings = Bindings::new(job, window, window, scope, job.reach(scope)?);
     plan(job, &bindings, limits).await
 }
 
 async fn plan(job: &Job, bindings: &Bindings, limits: Limits) -> Result<Hunt> {
     let context = engine::context(limits)?;
-    let columns = Arc::new(Columns::new(job.source()));
-    Hunt::plan(context, job, bindings, RawTable::empty(columns)).await
+    let empty = |source| RawTable::empty(Arc::new(Columns::new(source)));
+    Hunt::plan(context, job, bindings, job.sources().map(empty).collect()).await
 }

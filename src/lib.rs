@@ -37,8 +37,8 @@ pub use functions::{aggregates as aggregate_functions, all as functions};
 pub use generate::{GenerateError, Generated, PlantedHit, TenantSpec, TimeUnit, generate};
 pub use hunt_test::{Column, Difference, Verdict, test};
 pub use job::{
-    Case, CaseWindow, ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, Fields, Job, NightlySpec,
-    OutputSpec, RunSpec, Severity, SourceSpec, StoreSpec, Value, WindowSpec,
+    Case, CaseWindow, ColumnSpec, ColumnType, Duplicates, EntityMapping, EpochUnit, FieldMapping, Fields, Job,
+    NightlySpec, OutputSpec, RunSpec, Severity, SourceSpec, StoreSpec, Value, WindowSpec,
 };
 pub use lake::{Layout, Partition, Resolution};
 pub use pipeline::{

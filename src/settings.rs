@@ -1,5 +1,6 @@
 //! What a run is asked to do, as values: the only form of flags, environment and job file that the library sees.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub slack: u32,
     /// The column to read the time from, instead of the job's names for it.
     pub time_column: Option<String>,
+    /// Where the further tables of the job lie, by name.
+    pub tables: BTreeMap<String, String>,
     /// The root of the output: a folder or a URL.
     pub output: String,
     /// How its store is reached.
@@ -95,6 +98,7 @@ impl Settings {
             layout: job.source().layout.parse()?,
             slack: job.source().slack,
             time_column: None,
+            tables: further(job),
             output: output.into(),
             output_store: job.output().store.clone(),
             stores: Stores::from_env(),
@@ -133,4 +137,10 @@ impl Settings {
         let mine = |position: usize| self.shard.is_none_or(|shard| shard.takes(position, total));
         Ok(windows.into_iter().enumerate().filter(|(position, _)| mine(*position)).map(|(_, window)| window).collect())
     }
+}
+
+/// Where the job itself says that its further tables lie.
+fn further(job: &Job) -> BTreeMap<String, String> {
+    let places = job.sources().skip(1).filter_map(|source| Some((source.table.clone(), source.url.clone()?)));
+    places.collect()
 }

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use chrono::Utc;
 
 use super::args::{NightlyArgs, SettingsArgs, StoreArgs};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, suggestion};
 use crate::job::{Job, RunSpec, StoreSpec};
 use crate::settings::{Settings, Upkeep};
 use crate::store::{Retry, Stores};
@@ -100,6 +100,18 @@ fn resolve_span(job: &Job, args: &SettingsArgs, source: &str, output: &str, span
         settings.slack = slack;
     }
     settings.time_column.clone_from(&args.time_column);
+    for typed in &args.tables {
+        let (name, url) = typed
+            .split_once('=')
+            .filter(|(_, url)| !url.is_empty())
+            .ok_or_else(|| Error::new(ErrorKind::Usage, format!("`{typed}` is no table; write --table NAME=URL")))?;
+        let known = || job.sources().skip(1).map(|source| source.table.as_str());
+        if !known().any(|table| table == name) {
+            let known = suggestion(name, known().collect::<Vec<_>>());
+            return Err(Error::new(ErrorKind::Usage, format!("the job reads no further table `{name}`{known}")));
+        }
+        settings.tables.insert(name.to_owned(), url.to_owned());
+    }
     settings.source_version = args.source_version;
     settings.stores = stores(&args.stores, Some(job.run()))?;
     if let Some(window) = &args.window {

@@ -24,17 +24,13 @@ pub(crate) struct Bindings {
 }
 
 impl Bindings {
-    /// The job's parameters, and those of every run, for the windows from `first` to `last` (neighbours in time).
-    pub(crate) fn new(job: &Job, first: &Window, last: &Window, scope: Scope, lookback: Timespan) -> Self {
-        // Strict windows see nothing of the time before them.
-        let lookback = match scope {
-            Scope::Overlap => lookback,
-            Scope::Strict => Timespan::from_nanos(0),
-        };
+    /// The job's parameters, and those of every run, for the windows from `first` to `last` (neighbours in time) whose
+    /// rows are read from `reach` before the first.
+    pub(crate) fn new(job: &Job, first: &Window, last: &Window, scope: Scope, reach: Timespan) -> Self {
         let run = [
             ("range_start", Value::Datetime(first.start())),
             ("range_end", Value::Datetime(last.end())),
-            ("lookback", Value::Timespan(lookback)),
+            ("lookback", Value::Timespan(reach)),
             ("window_size", Value::Timespan(first.length())),
             ("scope", Value::String(scope.to_string())),
         ];
@@ -45,6 +41,11 @@ impl Bindings {
             values: all().map(|(name, value)| (name.to_owned(), scalar(value))).chain(lists).collect(),
             shown: all().map(|(name, value)| (name.to_owned(), value.to_string())).collect(),
         }
+    }
+
+    /// The value of a parameter of every run, as an expression.
+    pub(super) fn literal(&self, name: &str) -> datafusion::logical_expr::Expr {
+        datafusion::logical_expr::lit(self.values.get(name).cloned().unwrap_or(ScalarValue::Null))
     }
 
     /// Name and value of each parameter, for reading.

@@ -16,11 +16,15 @@ use datafusion::prelude::{DataFrame, SessionContext, ident};
 
 use super::bind::Bindings;
 use super::contract::{self, WINDOW_START};
+use super::duplicates;
 use super::self_join;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::lake::RawTable;
 use crate::store::find_cause;
+
+/// The name of a lake's own rows in a view.
+const RAW: &str = "raw";
 
 /// A hunt with its parameters bound, over the rows of one table.
 pub(crate) struct Hunt {
@@ -30,12 +34,16 @@ pub(crate) struct Hunt {
 }
 
 impl Hunt {
-    /// Plans `job` over `raw`.
+    /// Plans `job` over the rows of its tables, in their order.
     ///
     /// # Errors
     /// `InvalidJob` when the SQL does not fit: an unknown column or function, a type, or the contract of its columns.
-    pub(crate) async fn plan(context: SessionContext, job: &Job, bindings: &Bindings, raw: RawTable) -> Result<Self> {
-        let table = TableReference::bare(job.source().table.as_str());
+    pub(crate) async fn plan(
+        context: SessionContext,
+        job: &Job,
+        bindings: &Bindings,
+        tables: Vec<RawTable>,
+    ) -> Result<Self> {
         let register = |name: TableReference, provider: Arc<dyn TableProvider>| {
             context.register_table(name, provider).map_err(engine_error)
         };
@@ -44,15 +52,21 @@ impl Hunt {
                 MemTable::try_new(list.rows().schema(), vec![vec![list.rows().clone()]]).map_err(engine_error)?;
             register(TableReference::bare(name.as_str()), Arc::new(rows))?;
         }
-        match job.view_sql() {
-            None => {
-                register(table, Arc::new(raw))?;
-            }
-            Some(view) => {
-                register(TableReference::bare("raw"), Arc::new(raw))?;
-                let state = context.state();
-                let plan = bindings.plan(&state, view).await.map_err(|e| sql_error(e, view.path()))?;
-                register(table, DataFrame::new(state, plan).into_view())?;
+        for ((source, view), raw) in job.tables().zip(tables) {
+            let table = TableReference::bare(source.table.as_str());
+            let rows = duplicates::without(&context, source, bindings, raw).map_err(engine_error)?;
+            match view {
+                None => {
+                    register(table, rows)?;
+                }
+                Some(view) => {
+                    // Each view has a `raw` of its own.
+                    register(TableReference::bare(RAW), rows)?;
+                    let state = context.state();
+                    let plan = bindings.plan(&state, view).await.map_err(|e| sql_error(e, view.path()))?;
+                    context.deregister_table(RAW).map_err(engine_error)?;
+                    register(table, DataFrame::new(state, plan).into_view())?;
+                }
             }
         }
         let state = context.state();

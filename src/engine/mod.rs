@@ -2,6 +2,7 @@
 
 mod bind;
 mod contract;
+mod duplicates;
 mod hunt;
 mod interval_join;
 mod row_number;
@@ -10,5 +11,6 @@ mod session;
 
 pub(crate) use bind::Bindings;
 pub(crate) use contract::{OVER_LIMIT, WINDOW_START, WRITTEN};
+pub(crate) use duplicates::dropped;
 pub(crate) use hunt::{Hunt, engine_error};
 pub(crate) use session::{Limits, context};

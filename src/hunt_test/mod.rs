@@ -67,6 +67,7 @@ async fn run(job: &Job, case: &Case) -> Result<Verdict> {
     settings.lease = Duration::ZERO;
     settings.stores = Stores::in_memory();
     rows.put(&settings).await?;
+    put_tables(&job, case, &mut settings).await?;
     let report = pipeline::run(&job, &settings, &()).await?;
     for window in &report.windows {
         if let Outcome::Failed(error) = &window.outcome {
@@ -81,6 +82,30 @@ async fn run(job: &Job, case: &Case) -> Result<Verdict> {
         differences.extend(compare::compare("key over the limit", &keys, &found));
     }
     Ok(Verdict { name: case.name.clone(), hits: [case.hits.len(), found.rows.len()], differences })
+}
+
+/// Writes the rows of the further tables, each into a lake of its own.
+async fn put_tables(job: &Job, case: &Case, settings: &mut Settings) -> Result<()> {
+    settings.tables.clear();
+    for name in case.tables.keys() {
+        let known = || job.sources().skip(1).map(|source| source.table.as_str());
+        if !known().any(|table| table == name) {
+            let hint = suggestion(name, known().collect::<Vec<_>>());
+            return Err(invalid(format!("the job reads no further table `{name}`{hint}")));
+        }
+    }
+    for source in job.sources().skip(1) {
+        let rows = case.tables.get(&source.table).map(Vec::as_slice);
+        // What a test says nothing of has no rows; so is what a run may go without left out.
+        if rows.is_none() && source.optional {
+            continue;
+        }
+        let rows = rows::Rows::of(source, &Fields::new(), rows.unwrap_or_default());
+        let lake = format!("{SOURCE}-{}", source.table);
+        rows.map_err(|e| e.with("table", &source.table))?.put_into(settings, &lake, &source.layout.parse()?).await?;
+        settings.tables.insert(source.table.clone(), lake);
+    }
+    Ok(())
 }
 
 fn span(case: &Case, size: WindowSize, rows: &rows::Rows) -> Result<Span> {

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::{SOURCE, invalid, values};
 use crate::error::{Error, ErrorKind, Result, suggestion};
-use crate::job::{Case, Fields, Job};
-use crate::lake::Columns;
+use crate::job::{Case, Fields, Job, SourceSpec};
+use crate::lake::{Columns, Layout};
 use crate::settings::Settings;
 use crate::window::{nanos, parse_instant};
 
@@ -26,15 +26,21 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// The rows of the job's source.
     pub(super) fn new(job: &Job, case: &Case) -> Result<Self> {
-        let columns = Columns::new(job.source());
+        Self::of(job.source(), &case.defaults, &case.rows)
+    }
+
+    /// The rows of one of the job's tables.
+    pub(super) fn of(source: &SourceSpec, defaults: &Fields, rows_of_case: &[Fields]) -> Result<Self> {
+        let columns = Columns::new(source);
         let schema = Arc::clone(columns.schema());
         let time = columns.name(columns.time());
         let mut rows = Vec::new();
-        for (number, row) in (1..).zip(&case.rows) {
+        for (number, row) in (1..).zip(rows_of_case) {
             let read = || -> Result<_> {
                 let mut fields = Fields::new();
-                for (name, value) in case.defaults.iter().chain(row) {
+                for (name, value) in defaults.iter().chain(row) {
                     let field = schema.field_with_name(name).map_err(|_| {
                         let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
                         invalid(format!("the source has no column `{name}`{}", suggestion(name, known)))
@@ -59,8 +65,13 @@ impl Rows {
 
     /// Writes the rows into the lake of `settings`: a file for each partition that has some.
     pub(super) async fn put(&self, settings: &Settings) -> Result<()> {
-        let root = settings.stores.create(SOURCE, &settings.source_store).await?;
-        let folder = |at| settings.layout.partition_of(at).map(|partition| partition.path).unwrap_or_default();
+        self.put_into(settings, SOURCE, &settings.layout).await
+    }
+
+    /// Writes the rows into a lake.
+    pub(super) async fn put_into(&self, settings: &Settings, lake: &str, layout: &Layout) -> Result<()> {
+        let root = settings.stores.create(lake, &settings.source_store).await?;
+        let folder = |at| layout.partition_of(at).map(|partition| partition.path).unwrap_or_default();
         // One file without rows says that the windows have been delivered, where they hold none.
         let mut files = BTreeMap::from([(folder(settings.span.from()), Vec::new())]);
         for (at, fields) in &self.rows {

@@ -52,8 +52,8 @@ pub(super) async fn fill(
     for column in 0..columns.len() {
         select.push(format!("count(*) - count({})", name(column)));
         select.push(match columns.spec(column).kind {
-            ColumnType::String => format!("count(*) FILTER (WHERE {} = '')", name(column)),
-            ColumnType::Datetime => "0".to_owned(),
+            ColumnType::String | ColumnType::Dynamic => format!("count(*) FILTER (WHERE {} = '')", name(column)),
+            _ => "0".to_owned(),
         });
     }
     if let Some(row) = first_row(&context, &format!("SELECT {} FROM raw", select.join(", "))).await? {

@@ -37,6 +37,9 @@ pub struct Case {
     /// Rows of the source; a column that a row lacks is null in it.
     #[serde(default)]
     pub rows: Vec<Fields>,
+    /// Rows of the further tables of the job, by name.
+    #[serde(default)]
+    pub tables: BTreeMap<String, Vec<Fields>>,
     /// The hits, in any order. Columns that are not named are not compared.
     pub hits: Vec<Fields>,
     /// The keys over the limit of the distribution; not compared when it is left out.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::Job;
+use super::{Duplicates, Job, WindowSpec};
 use crate::window::{Scope, WindowSize};
 
 /// Raised when a custom function or the way in which rows are read changes its answer.
@@ -22,7 +22,7 @@ impl Job {
         };
         part(&SEMANTICS_VERSION.to_string());
         part(self.sql.text());
-        part(self.view.as_ref().map_or("", |view| view.text()));
+        part(self.views.first().and_then(Option::as_ref).map_or("", |view| view.text()));
         for (name, value) in &self.parameters {
             part(name);
             part(&value.to_string());
@@ -33,6 +33,7 @@ impl Job {
         }
         part(&self.manifest.source.time);
         part(&self.manifest.window.lookback);
+        let history = &self.manifest.window.history;
         for text in [&self.manifest.id, &self.manifest.version, &self.manifest.severity.to_string()] {
             part(text);
         }
@@ -48,6 +49,18 @@ impl Job {
         // Only where one was chosen, so that windows done without are still done.
         if let Some(name) = time_column {
             part(name);
+        }
+        let source = &self.manifest.source;
+        if source.duplicates != Duplicates::Keep {
+            part(&format!("duplicates {} {}", source.duplicates, source.id.as_deref().unwrap_or_default()));
+        }
+        for (source, view) in self.tables().skip(1) {
+            part(&format!("table {} {} {:?}", source.table, source.time, source.columns));
+            part(view.map_or("", |view| view.text()));
+            part(&format!("duplicates {} {}", source.duplicates, source.id.as_deref().unwrap_or_default()));
+        }
+        if *history != WindowSpec::default().history {
+            part(&format!("history {history}"));
         }
         hash.finalize().iter().take(16).fold(String::new(), |mut hex, byte| {
             // Writing to a String cannot fail.

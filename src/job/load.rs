@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::list::List;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, SourceSpec};
 use super::parameter::Value;
 use super::sql::HuntSql;
-use super::{Job, RUN_PARAMETERS};
+use super::{Duplicates, Job, RUN_PARAMETERS};
 use crate::error::{Error, ErrorKind, Result, suggestion};
 use crate::secrets::{redact, suspicious};
 
@@ -107,30 +107,31 @@ pub(super) fn load(path: &Path) -> Result<Job> {
     }
 
     let source = &manifest.source;
-    match source.columns.get(&source.time) {
-        Some(column) if column.kind == super::ColumnType::Datetime => {}
-        Some(_) => return Err(invalid(format!("source.time names `{}`, which is no datetime column", source.time))),
-        None => {
-            let known = suggestion(&source.time, source.columns.keys().map(String::as_str));
-            return Err(invalid(format!(
-                "source.time names `{}`, which is no column of the source{known}",
-                source.time
-            )));
+    check_source(source, "source").map_err(&invalid)?;
+    for (index, further) in manifest.sources.iter().enumerate() {
+        check_source(further, &format!("sources[{index}]")).map_err(&invalid)?;
+        let before = std::iter::once(source).chain(&manifest.sources[..index]);
+        if before.into_iter().any(|other| other.table.eq_ignore_ascii_case(&further.table)) {
+            return Err(invalid(format!("two tables are named `{}` (case aside)", further.table)));
         }
     }
-    if source.table == "raw" {
-        return Err(invalid("source.table is `raw`, the name of the lake's own rows; choose another".into()));
+    if source.optional {
+        return Err(invalid(
+            "source.optional is true, but a hunt needs its source; only those of `sources` can be".into(),
+        ));
     }
 
     let folder = path.parent().unwrap_or(Path::new(""));
     let sql = HuntSql::load(&folder.join(&manifest.sql)).map_err(|e| e.with("job", path.display()))?;
-    let view = source.view.as_ref().map(|view| HuntSql::load(&folder.join(view))).transpose();
-    let view = view.map_err(|e| e.with("job", path.display()))?;
+    let views = std::iter::once(source)
+        .chain(&manifest.sources)
+        .map(|source| source.view.as_ref().map(|view| HuntSql::load(&folder.join(view))).transpose());
+    let views: Vec<Option<HuntSql>> = views.collect::<Result<_>>().map_err(|e| e.with("job", path.display()))?;
     let mut lists = BTreeMap::new();
     for (name, spec) in &manifest.lists {
         let table = |other: &str| name.eq_ignore_ascii_case(other);
         if table("raw")
-            || table(&source.table)
+            || std::iter::once(source).chain(&manifest.sources).any(|source| table(&source.table))
             || RUN_PARAMETERS.contains(&name.as_str())
             || parameters.contains_key(name)
         {
@@ -144,13 +145,41 @@ pub(super) fn load(path: &Path) -> Result<Job> {
     }
     let names = parameters.keys().chain(lists.keys()).map(String::as_str);
     let known: Vec<&str> = RUN_PARAMETERS.into_iter().chain(names).collect();
-    for sql in std::iter::once(&sql).chain(&view) {
+    for sql in std::iter::once(&sql).chain(views.iter().flatten()) {
         sql.check_parameters(&known)?;
     }
 
-    let job = Job { slug, path: path.to_owned(), manifest, sql, view, parameters, lists };
-    job.lookback()?;
+    let job = Job { slug, path: path.to_owned(), manifest, sql, views, parameters, lists };
+    job.reach(crate::window::Scope::Overlap)?;
     Ok(job)
+}
+
+/// Checks what a table says of itself; `key` is where it stands.
+fn check_source(source: &SourceSpec, key: &str) -> Result<(), String> {
+    let known = |name: &str| suggestion(name, source.columns.keys().map(String::as_str));
+    match source.columns.get(&source.time) {
+        Some(column) if column.kind == super::ColumnType::Datetime => {}
+        Some(_) => return Err(format!("{key}.time names `{}`, which is no datetime column", source.time)),
+        None => {
+            let known = known(&source.time);
+            return Err(format!("{key}.time names `{}`, which is no column of the source{known}", source.time));
+        }
+    }
+    match (source.duplicates, &source.id) {
+        (Duplicates::ById, None) => {
+            return Err(format!("{key}.duplicates is by_id; name the column that tells rows apart in {key}.id"));
+        }
+        (_, Some(id)) => match source.columns.get(id) {
+            Some(column) if column.kind == super::ColumnType::String => {}
+            Some(_) => return Err(format!("{key}.id names `{id}`, which is no string column")),
+            None => return Err(format!("{key}.id names `{id}`, which is no column of the source{}", known(id))),
+        },
+        _ => {}
+    }
+    if source.table.eq_ignore_ascii_case("raw") {
+        return Err(format!("{key}.table is `raw`, the name of the lake's own rows; choose another"));
+    }
+    Ok(())
 }
 
 /// Refuses a file that holds a credential: job files are shared, kept in repositories and shown.
@@ -163,7 +192,7 @@ fn refuse_secrets(text: &str) -> Result<()> {
             Json::Object(fields) => fields.iter().try_for_each(|(key, value)| {
                 let place = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
                 // Names of parameters and columns are the hunt's own business.
-                let named = !["parameters.", "source.columns.", "tests."].iter().any(|own| place.starts_with(own));
+                let named = !["parameters.", "source.columns.", "sources.columns.", "tests."].iter().any(|own| place.starts_with(own));
                 let found = match value {
                     Json::String(text) => suspicious(if named { key } else { "" }, text),
                     Json::Number(_) if named => suspicious(key, ""),

@@ -35,6 +35,9 @@ pub(super) struct Manifest {
     #[serde(default)]
     pub(super) lists: BTreeMap<String, ListSpec>,
     pub(super) source: SourceSpec,
+    /// Further tables that the SQL reads beside that of `source`.
+    #[serde(default)]
+    pub(super) sources: Vec<SourceSpec>,
     #[serde(default)]
     pub(super) window: WindowSpec,
     #[serde(default)]
@@ -112,6 +115,9 @@ pub struct SourceSpec {
     pub store: StoreSpec,
     /// The name under which the hunt's SQL reads it.
     pub table: String,
+    /// Whether a run may go without it, of a further table: it has no rows then.
+    #[serde(default)]
+    pub optional: bool,
     /// The SELECT from `raw` to that table, a path relative to the job file.
     pub view: Option<String>,
     /// How folders follow from time; `--layout` overrides it.
@@ -124,6 +130,35 @@ pub struct SourceSpec {
     pub columns: BTreeMap<String, ColumnSpec>,
     /// Which of them is the time that windows and pruning go by.
     pub time: String,
+    /// What becomes of rows that the lake holds more than once.
+    #[serde(default)]
+    pub duplicates: Duplicates,
+    /// Which of the columns tells rows apart, for `duplicates: by_id`.
+    pub id: Option<String>,
+}
+
+/// What becomes of rows that a lake holds more than once: exporters deliver at least once, and a sign-in that goes on (for a
+/// second factor) is logged again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Duplicates {
+    /// They stay, as they do in KQL.
+    #[default]
+    Keep,
+    /// Of rows that have the same id in one window, the latest stays. Rows without an id stay.
+    ById,
+    /// Of rows that have the same values in all columns of the job, one stays.
+    Exact,
+}
+
+impl fmt::Display for Duplicates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "keep",
+            Self::ById => "by_id",
+            Self::Exact => "exact",
+        })
+    }
 }
 
 fn flat() -> String {
@@ -144,6 +179,9 @@ pub struct ColumnSpec {
     /// The unit of times that are stored as whole numbers since 1970.
     #[serde(default)]
     pub epoch: EpochUnit,
+    /// Whether no file need have it: a run does not warn then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 /// The type of a column, in KQL's words.
@@ -154,6 +192,14 @@ pub enum ColumnType {
     Datetime,
     /// Text; numbers are read as their shortest decimal form.
     String,
+    /// A whole number of 64 bits.
+    Long,
+    /// A floating-point number of 64 bits.
+    Real,
+    /// `true` or `false`.
+    Bool,
+    /// JSON, as text: of a column that is text, or structs, lists and maps.
+    Dynamic,
 }
 
 impl fmt::Display for ColumnType {
@@ -161,6 +207,10 @@ impl fmt::Display for ColumnType {
         f.write_str(match self {
             Self::Datetime => "datetime",
             Self::String => "string",
+            Self::Long => "long",
+            Self::Real => "real",
+            Self::Bool => "bool",
+            Self::Dynamic => "dynamic",
         })
     }
 }
@@ -201,13 +251,23 @@ pub struct WindowSpec {
     pub size: String,
     /// What a window sees of the time before it; `--scope` overrides it.
     pub scope: Scope,
-    /// How far before a window its rows are read: a timespan parameter's name or a time span.
+    /// How far before a window the first event of a sequence may lie that ends inside it: a timespan parameter's name,
+    /// a time span, or a sum of these. Windows of scope `strict` look back at nothing.
     pub lookback: String,
+    /// How far before a window the rows lie that it is compared with, whatever its scope; written as `lookback`.
+    pub history: String,
 }
 
 impl Default for WindowSpec {
     fn default() -> Self {
-        Self { from: None, to: None, size: "1d".to_owned(), scope: Scope::default(), lookback: "0s".to_owned() }
+        Self {
+            from: None,
+            to: None,
+            size: "1d".to_owned(),
+            scope: Scope::default(),
+            lookback: "0s".to_owned(),
+            history: "0s".to_owned(),
+        }
     }
 }
 

@@ -15,14 +15,15 @@ use std::path::{Path, PathBuf};
 
 pub use case::{Case, CaseWindow, Fields};
 pub use manifest::{
-    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, NightlySpec, OutputSpec, RunSpec, Severity,
-    SourceSpec, StoreSpec, WindowSpec,
+    ColumnSpec, ColumnType, Duplicates, EntityMapping, EpochUnit, FieldMapping, NightlySpec, OutputSpec, RunSpec,
+    Severity, SourceSpec, StoreSpec, WindowSpec,
 };
 pub use parameter::Value;
 pub(crate) use sql::{HuntSql as Sql, placeholders_mut};
 
 use crate::error::{Error, ErrorKind, Result, suggestion};
-use crate::timespan::Timespan;
+use crate::timespan::{DAY_NANOS, Timespan};
+use crate::window::Scope;
 pub(crate) use list::List;
 use list::ListSpec;
 use manifest::Manifest;
@@ -38,6 +39,9 @@ use sql::HuntSql;
 /// ```
 pub(crate) const RUN_PARAMETERS: [&str; 5] = ["range_start", "range_end", "lookback", "window_size", "scope"];
 
+/// How far before a window rows can be read, in nanoseconds: instants keep that margin from the ends of time.
+const LONGEST_REACH: i64 = 366 * DAY_NANOS;
+
 /// A job file with everything that it names, checked.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -45,7 +49,8 @@ pub struct Job {
     path: PathBuf,
     manifest: Manifest,
     sql: HuntSql,
-    view: Option<HuntSql>,
+    /// Of the source and of each further table.
+    views: Vec<Option<HuntSql>>,
     parameters: BTreeMap<String, Value>,
     lists: BTreeMap<String, List>,
 }
@@ -116,7 +121,7 @@ impl Job {
         for (name, rows) in &case.lists {
             job.put_list(name, |spec| List::of(spec, rows))?;
         }
-        job.lookback()?;
+        job.reach(Scope::Overlap)?;
         Ok(job)
     }
 
@@ -218,6 +223,11 @@ impl Job {
         &self.manifest.source
     }
 
+    /// The source, and the further tables that the hunt reads.
+    pub fn sources(&self) -> impl Iterator<Item = &SourceSpec> {
+        std::iter::once(&self.manifest.source).chain(&self.manifest.sources)
+    }
+
     /// The windows as the job has them.
     pub fn window(&self) -> &WindowSpec {
         &self.manifest.window
@@ -247,22 +257,44 @@ impl Job {
         &self.sql
     }
 
-    pub(crate) fn view_sql(&self) -> Option<&HuntSql> {
-        self.view.as_ref()
+    /// The source and each further table with its view.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&SourceSpec, Option<&HuntSql>)> {
+        self.sources().zip(self.views.iter().map(Option::as_ref))
     }
 
-    /// How far before a window its rows are read.
-    pub fn lookback(&self) -> Result<Timespan> {
-        let text = self.manifest.window.lookback.as_str();
-        match self.parameters.get(text) {
-            Some(Value::Timespan(span)) => Ok(*span),
-            Some(_) => Err(self.invalid(format!("window.lookback names `{text}`, which is no timespan parameter"))),
-            None => text.parse().map_err(|_| {
-                self.invalid(format!(
-                    "window.lookback is `{text}`; name a timespan parameter or write a time span such as 1m"
-                ))
-            }),
+    /// How far before a window its rows are read: as far as `window.history` says, and as far as `window.lookback` says
+    /// unless it is strict.
+    pub fn reach(&self, scope: Scope) -> Result<Timespan> {
+        let WindowSpec { lookback, history, .. } = &self.manifest.window;
+        let (lookback, history) = (self.span("lookback", lookback)?, self.span("history", history)?);
+        Ok(match scope {
+            Scope::Overlap => lookback.max(history),
+            Scope::Strict => history,
+        })
+    }
+
+    /// A span that `window` has under `key`: a timespan parameter, a time span, or a sum of these.
+    fn span(&self, key: &str, text: &str) -> Result<Timespan> {
+        let mut nanos = 0_i64;
+        for term in text.split('+').map(str::trim) {
+            let span = match self.parameters.get(term) {
+                Some(Value::Timespan(span)) => *span,
+                Some(_) => {
+                    return Err(self.invalid(format!("window.{key} names `{term}`, which is no timespan parameter")));
+                }
+                None => term.parse().map_err(|_| {
+                    self.invalid(format!(
+                        "window.{key} is `{text}`; name a timespan parameter or write a time span such as 1m"
+                    ))
+                })?,
+            };
+            nanos = nanos.saturating_add(span.nanos());
         }
+        let span = Timespan::from_nanos(nanos);
+        if span.nanos() < 0 || span.nanos() > LONGEST_REACH {
+            return Err(self.invalid(format!("window.{key} is {span}; it is at most 366d, and not negative")));
+        }
+        Ok(span)
     }
 
     fn invalid(&self, message: String) -> Error {

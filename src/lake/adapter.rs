@@ -14,6 +14,7 @@ use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapter
 use super::columns::{Columns, Conversion, TextForm};
 use super::convert::{LakeString, LakeTime, Notices};
 use super::footer::sight;
+use super::values::LakeValue;
 use crate::job::ColumnType;
 
 /// Rewrites expressions over `raw` into expressions over a file.
@@ -60,6 +61,10 @@ impl LakeAdapterFactory {
                         ScalarUDF::from(LakeTime::new(spec.epoch, Arc::clone(&self.notices)).within(sight))
                     }
                     ColumnType::String => ScalarUDF::from(LakeString::new(self.form)),
+                    kind => {
+                        let name = self.columns.name(column);
+                        ScalarUDF::from(LakeValue::new(kind, self.form, name, Arc::clone(&self.notices)))
+                    }
                 }
             }
         };

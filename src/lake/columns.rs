@@ -147,6 +147,15 @@ impl Columns {
                 is_text(physical)
                     || matches!(physical, DataType::Timestamp(..) | DataType::Int64 | DataType::UInt64 | DataType::Null)
             }
+            ColumnType::Long | ColumnType::Real | ColumnType::Bool => {
+                is_text(physical) || is_number(physical) || matches!(physical, DataType::Boolean | DataType::Null)
+            }
+            ColumnType::Dynamic => {
+                is_text(physical)
+                    || is_number(physical)
+                    || physical.is_nested()
+                    || matches!(physical, DataType::Boolean | DataType::Null)
+            }
         };
         if !possible {
             return Err(Error::new(
@@ -244,7 +253,10 @@ impl std::fmt::Display for Resolution {
 fn engine_type(kind: ColumnType, form: TextForm) -> DataType {
     match kind {
         ColumnType::Datetime => instant_type(),
-        ColumnType::String => form.data_type(),
+        ColumnType::String | ColumnType::Dynamic => form.data_type(),
+        ColumnType::Long => DataType::Int64,
+        ColumnType::Real => DataType::Float64,
+        ColumnType::Bool => DataType::Boolean,
     }
 }
 

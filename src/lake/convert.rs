@@ -19,13 +19,15 @@ use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl,
 
 use super::columns::{TEXT, TextForm, instant_type};
 use super::dictionary::to_dictionary;
-use crate::job::EpochUnit;
+use crate::job::{ColumnType, EpochUnit};
 
 /// What a scan met that the run should tell of.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     /// A text in the time column that is no time; its row matches nothing, as a null time does in KQL.
     unreadable_time: OnceLock<String>,
+    /// A value of another column that is none of its type; it is null.
+    unreadable_value: OnceLock<String>,
     /// Rows that were read, for those who watch.
     rows: Arc<AtomicU64>,
 }
@@ -40,8 +42,19 @@ impl Notices {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn unreadable_time(&self) -> Option<&str> {
-        self.unreadable_time.get().map(String::as_str)
+    pub(super) fn unreadable(&self, column: &str, kind: ColumnType, text: &str) {
+        self.unreadable_value.get_or_init(|| {
+            let text: String = text.chars().take(64).collect();
+            format!("the column {column} holds what is no {kind}, such as `{text}`; it is read as null")
+        });
+    }
+
+    /// What to say of values that could not be read.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let time = self.unreadable_time.get().map(|text| {
+            format!("the time column holds text that is no time, such as `{text}`; such rows match nothing")
+        });
+        time.into_iter().chain(self.unreadable_value.get().cloned()).collect()
     }
 }
 
@@ -190,7 +203,7 @@ impl ScalarUDFImpl for LakeString {
     }
 }
 
-fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
+pub(super) fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
     // Bytes that are not UTF-8 are an error, not a null.
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     match array.data_type() {
@@ -316,6 +329,6 @@ mod tests {
         let array: ArrayRef = Arc::new(StringArray::from(vec!["yesterday"]));
         let times = LakeTime::new(EpochUnit::Ms, Arc::clone(&notices)).convert(&array).unwrap();
         assert_eq!(times.null_count(), 1);
-        assert_eq!(notices.unreadable_time(), Some("yesterday"));
+        assert!(notices.warnings()[0].contains("`yesterday`"));
     }
 }

@@ -12,6 +12,7 @@ mod listing;
 mod readahead;
 mod scan;
 mod table;
+mod values;
 
 pub use columns::Resolution;
 pub(crate) use columns::{Columns, TEXT};

@@ -13,6 +13,7 @@ use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaD
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
+use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
@@ -23,15 +24,24 @@ use datafusion::physical_plan::{
 };
 
 use futures::TryStreamExt;
+use object_store::path::Path;
 
 use super::adapter::LakeAdapterFactory;
 use super::columns::TextForm;
 use super::readahead;
 use super::table::RawTable;
 
-/// Where the source's store stands in the engine's registry. A session reads one source, and files are named relative
-/// to its root, so the name says nothing about where that is; two containers of one account cannot be confused.
-const SOURCE_URL: &str = "lake://source/";
+/// Where the store of a table stands in the engine's registry. Files are named relative to its root, so the name says nothing
+/// about where that is; two containers of one account cannot be confused, nor can two tables.
+fn source_url(number: usize) -> String {
+    match number {
+        0 => "lake://source/".to_owned(),
+        number => format!("lake://source-{number}/"),
+    }
+}
+
+/// Bytes of the footers of a further table that are kept.
+const FOOTERS: usize = 64 << 20;
 
 /// Rows of a batch whose text is made into dictionaries.
 const LARGE_BATCH: usize = 1 << 16;
@@ -62,11 +72,15 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) fn new(table: &RawTable, state: &dyn Session) -> Result<Self> {
-        let url = ObjectStoreUrl::parse(SOURCE_URL)?;
+        let url = ObjectStoreUrl::parse(source_url(table.number()))?;
         let runtime = state.runtime_env();
         runtime.register_object_store(url.as_ref(), Arc::clone(&table.root().store));
         // The footers are known; the scan need not fetch them again.
-        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let footers = match table.number() {
+            0 => runtime.cache_manager.get_file_metadata_cache(),
+            // They are kept by path, and two tables may have the same.
+            _ => Arc::new(DefaultCache::<Path, CachedFileMetadataEntry>::new(FOOTERS)) as Arc<FileMetadataCache>,
+        };
         for facts in table.files() {
             let metadata = Arc::new(CachedParquetMetaData::new(Arc::clone(&facts.metadata)));
             footers.put(&facts.file.meta.location, CachedFileMetadataEntry::new(facts.file.meta.clone(), metadata));

@@ -34,6 +34,8 @@ pub(crate) struct RawTable {
     /// Half-open, in nanoseconds: row groups without a time in it are not read.
     range: (i64, i64),
     notices: Arc<Notices>,
+    /// Its number among the tables of a session, each of which has a store of its own.
+    number: usize,
 }
 
 /// Row groups that are read one after the other, and what their footers tell of the times in them.
@@ -53,12 +55,28 @@ impl RawTable {
         range: (i64, i64),
         notices: Arc<Notices>,
     ) -> Self {
-        Self { root, columns, files: Arc::new(files), range, notices }
+        Self { root, columns, files: Arc::new(files), range, notices, number: 0 }
     }
 
     /// A table of this shape without rows, for checking a job against.
     pub(crate) fn empty(columns: Arc<Columns>) -> Self {
-        Self { root: Root::nowhere(), columns, files: Arc::default(), range: (0, 0), notices: Arc::default() }
+        Self {
+            root: Root::nowhere(),
+            columns,
+            files: Arc::default(),
+            range: (0, 0),
+            notices: Arc::default(),
+            number: 0,
+        }
+    }
+
+    /// As one of several tables of a session.
+    pub(crate) fn numbered(self, number: usize) -> Self {
+        Self { number, ..self }
+    }
+
+    pub(super) fn number(&self) -> usize {
+        self.number
     }
 
     pub(super) fn root(&self) -> &Root {

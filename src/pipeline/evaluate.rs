@@ -1,6 +1,6 @@
 //! Evaluates neighbouring windows in one pass over their rows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -11,7 +11,7 @@ use super::inputs::Inputs;
 use crate::engine::{self, Bindings, Hunt, Limits, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
-use crate::lake::{Notices, RawTable};
+use crate::lake::Notices;
 use crate::settings::Settings;
 use crate::sink::{HitSchema, WindowRows, stretches};
 use crate::window::{Window, nanos};
@@ -21,6 +21,8 @@ pub(super) struct Evaluated {
     /// In the order of the windows.
     pub(super) rows: Vec<WindowRows>,
     pub(super) notices: Arc<Notices>,
+    /// Rows that were left out, by the first instant of their window in nanoseconds; `None` where all stay.
+    pub(super) dropped: Option<BTreeMap<i64, u64>>,
 }
 
 /// Evaluates `windows` (neighbours in time) over `inputs`; rows are counted in `read`. Nothing is written.
@@ -37,17 +39,11 @@ pub(super) async fn evaluate(
     };
     let notices = Arc::new(Notices::counting(Arc::clone(read)));
     let context = engine::context(Limits::of(settings))?;
-    let lookback = job.lookback()?;
-    let (from, _) = first.read_range(settings.scope, lookback);
-    let raw = RawTable::new(
-        inputs.root().clone(),
-        Arc::clone(inputs.columns()),
-        inputs.facts(files),
-        (nanos(from), nanos(last.end())),
-        Arc::clone(&notices),
-    );
-    let bindings = Bindings::new(job, first, last, settings.scope, lookback);
-    let hunt = Hunt::plan(context, job, &bindings, raw).await?;
+    let reach = job.reach(settings.scope)?;
+    let (from, _) = first.read_range(reach);
+    let tables = inputs.raw(files, (nanos(from), nanos(last.end())), &notices);
+    let bindings = Bindings::new(job, first, last, settings.scope, reach);
+    let hunt = Hunt::plan(context.clone(), job, &bindings, tables.clone()).await?;
     let schema = Arc::new(HitSchema::new(job, hunt.schema())?);
 
     let position: HashMap<i64, usize> =
@@ -70,5 +66,12 @@ pub(super) async fn evaluate(
     }
     tracing::debug!("measured:\n{}", running.text());
     let rows = encoding.finish().await?;
-    Ok(Evaluated { rows, notices })
+    let mut dropped = None;
+    for (source, raw) in job.sources().zip(tables) {
+        if let Some(of_table) = engine::dropped(&context, source, &bindings, raw).await? {
+            let dropped: &mut BTreeMap<i64, u64> = dropped.get_or_insert_default();
+            of_table.into_iter().for_each(|(window, rows)| *dropped.entry(window).or_default() += rows);
+        }
+    }
+    Ok(Evaluated { rows, notices, dropped })
 }

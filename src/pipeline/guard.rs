@@ -1,18 +1,26 @@
 //! What a run refuses before it begins.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
+use crate::lake::Layout;
 use crate::settings::Settings;
 use crate::store::Location;
 
 /// A flat lake that holds its own output would read its hits as sign-ins.
-pub(super) fn refuse_output_in_source(settings: &Settings) -> Result<()> {
-    let (source, output) = (Location::parse(&settings.source)?, Location::parse(&settings.output)?);
-    if settings.layout.is_flat() && is_inside(&output, &source) {
-        return Err(Error::new(
-            ErrorKind::Usage,
-            "the output lies inside the source, whose layout is flat: its hits would be read as rows; choose another --output",
-        )
-        .with("url", &settings.output));
+pub(super) fn refuse_output_in_source(job: &Job, settings: &Settings) -> Result<()> {
+    let further = job.sources().skip(1).filter_map(|source| {
+        let layout = source.layout.parse::<Layout>().ok()?;
+        Some((settings.tables.get(&source.table)?, layout.is_flat()))
+    });
+    let output = Location::parse(&settings.output)?;
+    for (source, is_flat) in std::iter::once((&settings.source, settings.layout.is_flat())).chain(further) {
+        if is_flat && is_inside(&output, &Location::parse(source)?) {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "the output lies inside the source, whose layout is flat: its hits would be read as rows; choose another --output",
+            )
+            .with("url", &settings.output));
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The files that some windows need, with what their footers tell, and which of them cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use futures::StreamExt;
@@ -18,9 +19,19 @@ const CONCURRENT_FOOTERS: usize = 128;
 
 /// Files by their position in the survey.
 pub(super) struct Inputs {
+    tables: Vec<Table>,
+    facts: BTreeMap<usize, Result<Arc<FileFacts>>>,
+}
+
+/// A table of the job.
+struct Table {
+    name: String,
     root: Root,
     columns: Arc<Columns>,
-    facts: BTreeMap<usize, Result<Arc<FileFacts>>>,
+    layout: Layout,
+    slack: u32,
+    /// Its files.
+    range: Range<usize>,
 }
 
 /// What some files hold for one range of time.
@@ -39,17 +50,28 @@ pub(super) struct Extent {
 impl Inputs {
     /// Reads the footers of `files`.
     pub(super) async fn read(survey: &Survey, files: impl IntoIterator<Item = usize>) -> Self {
-        let columns = Arc::new(survey.columns.clone());
+        let tables: Vec<Table> = survey
+            .tables
+            .iter()
+            .map(|table| Table {
+                name: table.name.clone(),
+                root: table.root.clone(),
+                columns: Arc::new(table.columns.clone()),
+                layout: table.layout.clone(),
+                slack: table.slack,
+                range: table.range.clone(),
+            })
+            .collect();
         // Why the store does not answer any more: each further file would wait for it anew.
         let gone: OnceLock<Error> = OnceLock::new();
         let facts = futures::stream::iter(files)
             .map(|index| {
-                let (file, columns, gone) = (survey.files[index].clone(), Arc::clone(&columns), &gone);
+                let (file, table, gone) = (survey.files[index].clone(), &tables[survey.table_of(index)], &gone);
                 async move {
                     if let Some(error) = gone.get() {
                         return (index, Err(error.clone()));
                     }
-                    let facts = FileFacts::read(&survey.root, file, &columns).await;
+                    let facts = FileFacts::read(&table.root, file, &table.columns).await;
                     if let Err(error) = &facts {
                         tracing::debug!(%error, "a footer cannot be used");
                         if error.kind() == ErrorKind::Unreachable {
@@ -66,19 +88,20 @@ impl Inputs {
             .buffer_unordered(CONCURRENT_FOOTERS)
             .collect()
             .await;
-        Self { root: survey.root.clone(), columns, facts }
+        Self { tables, facts }
     }
 
-    pub(super) fn root(&self) -> &Root {
-        &self.root
-    }
-
-    pub(super) fn columns(&self) -> &Arc<Columns> {
-        &self.columns
+    /// The rows of `files` in each table of the job, in their order, with times in the half-open range.
+    pub(super) fn raw(&self, files: &[usize], range: (i64, i64), notices: &Arc<Notices>) -> Vec<RawTable> {
+        let raw = |(number, table): (usize, &Table)| {
+            let (root, columns) = (table.root.clone(), Arc::clone(&table.columns));
+            RawTable::new(root, columns, self.facts(&table.own(files)), range, Arc::clone(notices)).numbered(number)
+        };
+        self.tables.iter().enumerate().map(raw).collect()
     }
 
     /// The readable ones of `files`.
-    pub(super) fn facts(&self, files: &[usize]) -> Vec<Arc<FileFacts>> {
+    fn facts(&self, files: &[usize]) -> Vec<Arc<FileFacts>> {
         files.iter().filter_map(|index| self.facts.get(index)?.as_ref().ok().map(Arc::clone)).collect()
     }
 
@@ -89,18 +112,20 @@ impl Inputs {
                 return Err(error.clone());
             }
         }
-        let time = self.columns.time();
-        let facts = self.facts(files);
-        if !facts.is_empty() && facts.iter().all(|facts| facts.found[time].is_none()) {
-            return Err(Error::new(
-                ErrorKind::SchemaMismatch,
-                format!(
-                    "no file has a time column; looked for {}: name it with --time-column or in source.columns",
-                    self.columns.names(time).join(", ")
-                ),
-            )
-            .with("column", self.columns.name(time))
-            .with("file", self.root.name(&facts[0].file.meta.location)));
+        for table in &self.tables {
+            let time = table.columns.time();
+            let facts = self.facts(&table.own(files));
+            if !facts.is_empty() && facts.iter().all(|facts| facts.found[time].is_none()) {
+                return Err(Error::new(
+                    ErrorKind::SchemaMismatch,
+                    format!(
+                        "no file has a time column; looked for {}: name it with --time-column or in source.columns",
+                        table.columns.names(time).join(", ")
+                    ),
+                )
+                .with("column", table.columns.name(time))
+                .with("file", table.root.name(&facts[0].file.meta.location)));
+            }
         }
         Ok(())
     }
@@ -127,49 +152,22 @@ impl Inputs {
 
     /// What a reader of the hits should know of `files`: columns that are nowhere, files without a time or with another
     /// one, rows that no window looks for where they are.
-    pub(super) fn warnings(&self, files: &[usize], layout: &Layout, slack: u32) -> Vec<String> {
-        let facts = self.facts(files);
-        let name = |facts: &FileFacts| self.root.name(&facts.file.meta.location);
+    pub(super) fn warnings(&self, files: &[usize]) -> Vec<String> {
         let mut lines = Vec::new();
-        for column in (0..self.columns.len()).filter(|column| *column != self.columns.time()) {
-            if !facts.is_empty() && facts.iter().all(|facts| facts.found[column].is_none()) {
-                lines.push(format!(
-                    "no file has the column {}; it is read as empty (looked for {})",
-                    self.columns.name(column),
-                    self.columns.names(column).join(", ")
-                ));
-            }
+        for (number, table) in self.tables.iter().enumerate() {
+            let own = table.warnings(&self.facts(&table.own(files)));
+            // The name is of use where there are several.
+            lines.extend(own.into_iter().map(|line| match number {
+                0 => line,
+                _ => format!("{}: {line}", table.name),
+            }));
         }
-        let timeless = facts.iter().filter(|facts| facts.time_column(&self.columns).is_none() && facts.rows() > 0);
-        lines.extend(some_files(timeless.map(|facts| name(facts)), "no time column; their rows match nothing"));
-
-        let times = self.time_columns(files);
-        if times.len() > 1 {
-            lines.push(format!(
-                "the time is not of one column in all files ({}), and the hits differ with it; choose one with --time-column",
-                times.join(", ")
-            ));
-        }
-        let astray = facts.iter().filter(|facts| {
-            let (Some(partition), Some((earliest, latest))) = (&facts.file.partition, facts.times()) else {
-                return false;
-            };
-            let seen = layout.partitions(partition.start, partition.end, slack);
-            let (Some(first), Some(last)) = (seen.first(), seen.last()) else { return false };
-            earliest < nanos(first.start) || latest >= nanos(last.end)
-        });
-        let what = format!(
-            "times outside their partition; with slack {slack} the windows of those times do not see them, give more with --slack"
-        );
-        lines.extend(some_files(astray.map(|facts| name(facts)), &what));
         lines
     }
 
-    /// The names of the columns that hold the time, as the files have them.
+    /// The names of the columns that hold the source's time, as its files have them.
     pub(super) fn time_columns(&self, files: &[usize]) -> Vec<String> {
-        let facts = self.facts(files);
-        let names: BTreeSet<&str> = facts.iter().filter_map(|facts| facts.time_column(&self.columns)).collect();
-        names.into_iter().map(str::to_owned).collect()
+        self.tables.first().map(|table| table.time_columns(&self.facts(&table.own(files)))).unwrap_or_default()
     }
 
     /// Decodes the rows of each of `files` that can lie in the range, and remembers those that cannot be decoded.
@@ -178,8 +176,9 @@ impl Inputs {
         let mut found = false;
         for index in files {
             let Some(Ok(facts)) = self.facts.get(index) else { continue };
-            let name = self.root.name(&facts.file.meta.location);
-            if let Err(error) = self.decode(settings, Arc::clone(facts), range).await {
+            let Some(table) = self.tables.iter().find(|table| table.range.contains(index)) else { continue };
+            let name = table.root.name(&facts.file.meta.location);
+            if let Err(error) = table.decode(settings, Arc::clone(facts), range).await {
                 tracing::debug!(file = name, %error, "a file cannot be decoded");
                 self.facts.insert(*index, Err(error.with("file", name)));
                 found = true;
@@ -187,7 +186,9 @@ impl Inputs {
         }
         Ok(found)
     }
+}
 
+impl Table {
     async fn decode(&self, settings: &Settings, facts: Arc<FileFacts>, range: (i64, i64)) -> Result<()> {
         let context = engine::context(Limits::of(settings))?;
         let notices = Arc::new(Notices::default());
@@ -198,6 +199,57 @@ impl Inputs {
             batch.map_err(engine_error)?;
         }
         Ok(())
+    }
+
+    /// Those of `files` that are its own.
+    fn own(&self, files: &[usize]) -> Vec<usize> {
+        files.iter().copied().filter(|file| self.range.contains(file)).collect()
+    }
+
+    fn warnings(&self, facts: &[Arc<FileFacts>]) -> Vec<String> {
+        let name = |facts: &FileFacts| self.root.name(&facts.file.meta.location);
+        let mut lines = Vec::new();
+        for column in (0..self.columns.len()).filter(|column| *column != self.columns.time()) {
+            if !self.columns.spec(column).optional
+                && !facts.is_empty()
+                && facts.iter().all(|facts| facts.found[column].is_none())
+            {
+                lines.push(format!(
+                    "no file has the column {}; it is read as empty (looked for {})",
+                    self.columns.name(column),
+                    self.columns.names(column).join(", ")
+                ));
+            }
+        }
+        let timeless = facts.iter().filter(|facts| facts.time_column(&self.columns).is_none() && facts.rows() > 0);
+        lines.extend(some_files(timeless.map(|facts| name(facts)), "no time column; their rows match nothing"));
+
+        let times = self.time_columns(facts);
+        if times.len() > 1 {
+            lines.push(format!(
+                "the time is not of one column in all files ({}), and the hits differ with it; choose one with --time-column",
+                times.join(", ")
+            ));
+        }
+        let astray = facts.iter().filter(|facts| {
+            let (Some(partition), Some((earliest, latest))) = (&facts.file.partition, facts.times()) else {
+                return false;
+            };
+            let seen = self.layout.partitions(partition.start, partition.end, self.slack);
+            let (Some(first), Some(last)) = (seen.first(), seen.last()) else { return false };
+            earliest < nanos(first.start) || latest >= nanos(last.end)
+        });
+        let what = format!(
+            "times outside their partition; with slack {} the windows of those times do not see them, give more with --slack",
+            self.slack
+        );
+        lines.extend(some_files(astray.map(|facts| name(facts)), &what));
+        lines
+    }
+
+    fn time_columns(&self, facts: &[Arc<FileFacts>]) -> Vec<String> {
+        let names: BTreeSet<&str> = facts.iter().filter_map(|facts| facts.time_column(&self.columns)).collect();
+        names.into_iter().map(str::to_owned).collect()
     }
 }
 

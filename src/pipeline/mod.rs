@@ -168,7 +168,7 @@ impl Run<'_> {
             };
             let plan = plan?;
             self.observer.planned(&plan);
-            guard::refuse_output_in_source(settings)?;
+            guard::refuse_output_in_source(self.job, settings)?;
             tally.warn(plan.warnings());
             let todo = settle(&plan, tally);
             if todo.is_empty() {
@@ -241,7 +241,7 @@ impl Run<'_> {
             observer: self.observer,
             table,
             plan,
-            lookback: job.lookback()?,
+            reach: job.reach(settings.scope)?,
             fingerprint: plan::fingerprint(job, settings),
             id: &self.id,
             began: self.began,

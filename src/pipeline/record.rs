@@ -16,11 +16,12 @@ impl Round<'_> {
         index: usize,
         rows: &WindowRows,
         evaluation: &Evaluation,
+        duplicates_dropped: Option<u64>,
     ) -> RunRecord {
         let plan = &self.plan.survey.windows[index];
         let extent = inputs.extent(&plan.files, self.range(&[index]));
         let window = &plan.window;
-        let bindings = Bindings::new(self.job, window, window, self.settings.scope, self.lookback);
+        let bindings = Bindings::new(self.job, window, window, self.settings.scope, self.reach);
         RunRecord {
             version: crate::sink::VERSION,
             job: JobOfRecord {
@@ -38,14 +39,16 @@ impl Round<'_> {
             },
             parameters: bindings.shown().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             lists: self.job.lists().iter().map(|(name, list)| (name.clone(), of_record(list))).collect(),
-            source: inputs.root().display.clone(),
+            source: self.plan.survey.source().root.display.clone(),
+            tables: self.plan.survey.further(),
             layout: self.settings.layout.to_string(),
-            source_version: self.plan.survey.version,
+            source_version: self.plan.survey.source().version,
             inputs: self.plan.survey.inputs(plan),
             rows_read: extent.rows,
             bytes_read: extent.bytes,
             time_columns: inputs.time_columns(&plan.files),
             time_unit: extent.resolution.map(|unit| unit.to_string()),
+            duplicates_dropped,
             hits: rows.hits,
             // Known once the file is put.
             hit_file: None,

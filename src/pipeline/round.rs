@@ -39,7 +39,8 @@ pub(super) struct Round<'a> {
     pub(super) observer: &'a dyn Observer,
     pub(super) table: &'a Table,
     pub(super) plan: &'a Plan,
-    pub(super) lookback: Timespan,
+    /// How far before a window its rows are read.
+    pub(super) reach: Timespan,
     pub(super) fingerprint: String,
     /// The run's.
     pub(super) id: &'a str,
@@ -62,8 +63,8 @@ enum Cut {
 struct Chunk {
     commits: Vec<Commit>,
     evaluation: Evaluation,
-    /// Text in the column of time that is no time.
-    unreadable_time: Option<String>,
+    /// What could not be read of the lake's values.
+    warnings: Vec<String>,
 }
 
 /// A window that is evaluated and waits to be put in place.
@@ -75,11 +76,7 @@ struct Commit {
 
 impl Chunk {
     fn into_commits(self, tally: &mut Tally<'_>) -> Vec<Commit> {
-        if let Some(text) = self.unreadable_time {
-            tally.warn([format!(
-                "the time column holds text that is no time, such as `{text}`; such rows match nothing"
-            )]);
-        }
+        tally.warn(self.warnings);
         tally.rows_read += self.evaluation.rows_read;
         tally.bytes_read += self.evaluation.bytes_read;
         self.commits
@@ -99,7 +96,7 @@ impl Round<'_> {
             self.leave(todo, tally);
             return Ok(());
         };
-        tally.warn(inputs.warnings(&files, &self.settings.layout, self.settings.slack));
+        tally.warn(inputs.warnings(&files));
         let resolution = inputs.extent(&files, (i64::MIN, i64::MAX)).resolution;
         tally.resolution = tally.resolution.max(resolution);
 
@@ -197,15 +194,24 @@ impl Round<'_> {
             }
         }
         let budget = self.settings.memory_limit as u64 / MEMORY_PER_DECODED_BYTE;
-        let cost = |index: &usize| {
-            let extent = inputs.extent(&survey.windows[*index].files, self.range(&[*index]));
+        let of = |index: &usize, range| {
+            let extent = inputs.extent(&survey.windows[*index].files, range);
             match self.passes {
                 // Rows of unknown times stay until all of them are read.
                 true => ROW * (extent.timeless_rows + (extent.rows - extent.timeless_rows) / PASSING),
                 false => extent.decoded_bytes,
             }
         };
-        let mut chunks = chunks(ready, |index| &survey.windows[*index].window, cost, budget);
+        let cost = |index: &usize| of(index, self.range(&[*index]));
+        // Windows that look far back share what they see there.
+        let adds = |index: &usize| {
+            let window = &survey.windows[*index].window;
+            match self.reach > window.length() {
+                true => of(index, (nanos(window.start()), nanos(window.end()))),
+                false => cost(index),
+            }
+        };
+        let mut chunks = chunks(ready, |index| &survey.windows[*index].window, cost, adds, budget);
         if self.settings.newest_first {
             chunks.reverse();
         }
@@ -223,7 +229,7 @@ impl Round<'_> {
         let began = Instant::now();
         let span = tracing::info_span!(target: SPANS, "evaluate", windows = chunk.len(), rows = extent.rows, bytes = extent.bytes);
         let evaluation = evaluate(self.job, self.settings, inputs, &windows, &files, read).instrument(span);
-        let Evaluated { rows, notices } = match self.settings.stop.or(evaluation).await {
+        let Evaluated { rows, notices, dropped } = match self.settings.stop.or(evaluation).await {
             None => return Err(Cut::Stopped),
             Some(Ok(evaluated)) => evaluated,
             Some(Err(error)) if error.kind() == ErrorKind::InvalidJob => return Err(Cut::Misfit(error)),
@@ -236,13 +242,16 @@ impl Round<'_> {
             seconds: began.elapsed().as_secs_f64(),
         };
         tracing::debug!(windows = chunk.len(), rows = extent.rows, seconds = evaluation.seconds, "evaluated a chunk");
+        let dropped = |index: usize| {
+            let start = nanos(self.plan.survey.windows[index].window.start());
+            dropped.as_ref().map(|dropped| dropped.get(&start).copied().unwrap_or_default())
+        };
         let commits = chunk.iter().zip(rows).map(|(index, rows)| Commit {
             index: *index,
-            record: self.record(inputs, *index, &rows, &evaluation),
+            record: self.record(inputs, *index, &rows, &evaluation, dropped(*index)),
             hits: rows.file,
         });
-        let (commits, unreadable_time) = (commits.collect(), notices.unreadable_time().map(str::to_owned));
-        Ok(Some(Chunk { commits, evaluation, unreadable_time }))
+        Ok(Some(Chunk { commits: commits.collect(), evaluation, warnings: notices.warnings() }))
     }
 
     /// Commits windows that are evaluated.
@@ -297,8 +306,7 @@ impl Round<'_> {
     /// The times that the rows of neighbouring windows have, in nanoseconds.
     pub(super) fn range(&self, windows: &[usize]) -> (i64, i64) {
         let window = |index: Option<&usize>| index.map(|index| &self.plan.survey.windows[*index].window);
-        let from =
-            window(windows.first()).map_or(0, |first| nanos(first.read_range(self.settings.scope, self.lookback).0));
+        let from = window(windows.first()).map_or(0, |first| nanos(first.read_range(self.reach).0));
         (from, window(windows.last()).map_or(0, |last| nanos(last.end())))
     }
 }

@@ -25,6 +25,9 @@ pub struct RunRecord {
     pub lists: BTreeMap<String, ListOfRecord>,
     /// The root of the lake, without secrets.
     pub source: String,
+    /// The roots of the further tables that the hunt read, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, String>,
     /// The template of its folders.
     pub layout: String,
     /// The version that was read, of a source that is a Delta table.
@@ -41,6 +44,9 @@ pub struct RunRecord {
     pub time_columns: Vec<String>,
     /// The coarsest unit in which the files hold their times; pairs inside one unit are lost.
     pub time_unit: Option<String>,
+    /// Rows of the window that were left out, since the lake holds them more than once; `None` where they stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicates_dropped: Option<u64>,
     /// Rows of the window's hit file.
     pub hits: u64,
     /// The window's hit file. A window whose file is another one is not done.

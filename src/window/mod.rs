@@ -76,12 +76,15 @@ impl Window {
         Timespan::from_nanos(nanos(self.end) - nanos(self.start))
     }
 
-    /// The times that its rows have: from `lookback` before it (strict windows look back at nothing) to its end.
-    pub(crate) fn read_range(&self, scope: Scope, lookback: Timespan) -> (DateTime<Utc>, DateTime<Utc>) {
-        match scope {
-            Scope::Overlap => (self.start - TimeDelta::nanoseconds(lookback.nanos()), self.end),
-            Scope::Strict => (self.start, self.end),
-        }
+    /// A window as long, so many nanoseconds later; it keeps the label.
+    pub(crate) fn moved(&self, by: i64) -> Self {
+        let by = TimeDelta::nanoseconds(by);
+        Self { start: self.start + by, end: self.end + by, label: self.label.clone() }
+    }
+
+    /// The times that its rows have: from `reach` before it to its end.
+    pub(crate) fn read_range(&self, reach: Timespan) -> (DateTime<Utc>, DateTime<Utc>) {
+        (self.start - TimeDelta::nanoseconds(reach.nanos()), self.end)
     }
 }
 

@@ -16,6 +16,7 @@ mod hunts;
 mod identities;
 mod lake;
 mod layouts;
+mod library;
 mod nights;
 mod oracle;
 mod plans;

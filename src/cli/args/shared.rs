@@ -11,6 +11,10 @@ pub(in crate::cli) struct SettingsArgs {
     #[arg(long, env = "LAKEHUNT_SOURCE", value_name = "URL")]
     pub(in crate::cli) source: Option<String>,
 
+    /// Where a further table of the job lies; can be given again
+    #[arg(long = "table", value_name = "NAME=URL")]
+    pub(in crate::cli) tables: Vec<String>,
+
     /// The version to read, if the lake is a Delta table [default: the newest]
     #[arg(long, env = "LAKEHUNT_SOURCE_VERSION", value_name = "N")]
     pub(in crate::cli) source_version: Option<u64>,

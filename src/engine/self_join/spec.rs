@@ -320,7 +320,7 @@ pub(super) fn alone(schema: &Schema, column: usize) -> SchemaRef {
 
 /// Whether no text makes `expression` fail.
 fn cannot_fail(expression: &PhysicalExprRef) -> bool {
-    const FUNCTIONS: [&str; 18] = [
+    const FUNCTIONS: [&str; 20] = [
         "array_has",
         "ascii",
         "btrim",
@@ -330,6 +330,7 @@ fn cannot_fail(expression: &PhysicalExprRef) -> bool {
         "contains",
         "ends_with",
         "equals_ignore_case",
+        "json_text",
         "lower",
         "ltrim",
         "nvl",
@@ -337,6 +338,7 @@ fn cannot_fail(expression: &PhysicalExprRef) -> bool {
         "regexp_like",
         "rtrim",
         "starts_with",
+        "starts_with_ignore_case",
         "strpos",
         "upper",
     ];
