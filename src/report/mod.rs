@@ -6,6 +6,7 @@ mod json;
 mod prometheus;
 mod status;
 mod terminal;
+mod visible;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,13 @@ use crate::error::Error;
 use crate::lake::Resolution;
 use crate::sink::Claim;
 
+pub(crate) use calendar::lay_out;
 pub(crate) use history::{history_json, history_text};
 pub(crate) use json::{plan_json, report_json};
 pub(crate) use prometheus::metrics_text;
 pub(crate) use status::{status_json, status_text};
-pub(crate) use terminal::{human_bytes, human_count, plan_text, report_text};
+pub(crate) use terminal::{human_bytes, human_count, plan_text, plural, report_text};
+pub(crate) use visible::visible;
 
 /// What a run did.
 #[derive(Debug)]
