@@ -87,6 +87,14 @@ impl Span {
         self.to
     }
 
+    /// The smallest range around this one that divides into windows of a size.
+    pub(crate) fn around(&self, size: WindowSize) -> Self {
+        match size {
+            WindowSize::All => *self,
+            WindowSize::Every(size) => Self { from: align(self.from, size, false), to: align(self.to, size, true) },
+        }
+    }
+
     /// The windows of this range, in order.
     ///
     /// # Errors
