@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
 
 use super::read::Material;
 use super::values::{CalendarCell, CalendarLine, Count, Coverage, LegendEntry, Remark};
+use crate::engine::WINDOW_START;
+use crate::error::Result;
 use crate::report::{lay_out, plural};
 use crate::sink::{FailedWindow, RunRecord};
 use crate::window::{Span, Window, WindowSize};
@@ -78,18 +82,27 @@ const SIGNS: [(&str, &str, &str); 7] = [
 ];
 
 /// The windows of the range, in order: those that the output has, and those between them that it has not.
-pub(super) fn windows(material: &Material, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Vec<Covered> {
+///
+/// # Errors
+/// `Usage` when the range has more windows than any report could show.
+pub(super) fn windows(
+    material: &Material,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+) -> Result<Vec<Covered>> {
     let newest = material.windows.values().filter(|found| found.whole).filter_map(|found| found.record.as_ref());
     let newest = newest.max_by_key(|record| record.finished_at).map(|record| record.job.fingerprint.clone());
     let failures = failures(material);
-    let grid = grid(material, from, to);
+    let grid = grid(material, from, to)?;
+    let by_label: HashMap<&str, &Window> = grid.iter().map(|window| (window.label(), window)).collect();
     let mut windows: BTreeMap<(DateTime<Utc>, String), Covered> = BTreeMap::new();
     for (label, found) in &material.windows {
         let record = found.record.as_ref();
-        let known = grid.iter().find(|window| window.label() == label);
+        let known = by_label.get(label.as_str());
         let bounds = record.map(|record| (record.window.start, record.window.end));
-        // Hits without a record, outside of every window that there should be: nothing says where they belong.
-        let Some((start, end)) = bounds.or_else(|| known.map(|window| (window.start(), window.end()))) else { continue };
+        let bounds = bounds.or_else(|| known.map(|window| (window.start(), window.end())));
+        // Hits without a record, outside of every window that there should be, know where they belong.
+        let Some((start, end)) = bounds.or_else(|| bounds_of(&found.rows)) else { continue };
         let state = match record {
             Some(record) if found.whole => done(record, newest.as_deref()),
             Some(_) => State::Stale("its hits are gone or not those that its record names"),
@@ -129,7 +142,18 @@ pub(super) fn windows(material: &Material, from: Option<DateTime<Utc>>, to: Opti
         let end = windows.iter().rposition(|covered| covered.state != State::Missing).map_or(0, |last| last + 1);
         windows.truncate(end);
     }
-    windows
+    Ok(windows)
+}
+
+/// The window that rows say they belong to.
+fn bounds_of(rows: &[RecordBatch]) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let times = |name: &'static str| {
+        let columns = rows.iter().filter_map(move |rows| rows.column_by_name(name));
+        let times = columns.filter_map(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+        times.flat_map(|times| times.iter().flatten()).filter_map(DateTime::from_timestamp_micros)
+    };
+    let start = times(WINDOW_START).min()?;
+    Some((start, times("window_end").max().unwrap_or(start)))
 }
 
 fn done(record: &RunRecord, newest: Option<&str>) -> State {
@@ -151,10 +175,10 @@ fn failures(material: &Material) -> HashMap<&str, Option<&FailedWindow>> {
 }
 
 /// The windows that there should be: of the range, or else of all that runs looked at.
-fn grid(material: &Material, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Vec<Window> {
+fn grid(material: &Material, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Vec<Window>> {
     let Some(Ok(size @ WindowSize::Every(_))) = material.window_size.as_deref().map(str::parse) else {
         // One window over everything has no neighbours.
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let records = || material.windows.values().filter_map(|found| found.record.as_ref()).map(|record| &record.window);
     let first = from.or_else(|| {
@@ -165,12 +189,14 @@ fn grid(material: &Material, from: Option<DateTime<Utc>>, to: Option<DateTime<Ut
         let ends = records().map(|window| window.end);
         ends.chain(material.history.iter().map(|entry| entry.to)).max()
     });
+    // A range that ends before anything begins has no windows.
     let span = first.zip(last).and_then(|(first, last)| Span::try_new(first, last).ok());
-    let windows = span.and_then(|span| span.around(size).windows(size).ok()).unwrap_or_default();
+    let Some(span) = span else { return Ok(Vec::new()) };
+    let windows = span.around(size).windows(size)?;
     let inside = |window: &Window| {
         from.is_none_or(|from| window.start() >= from) && to.is_none_or(|to| window.start() < to)
     };
-    windows.into_iter().filter(inside).collect()
+    Ok(windows.into_iter().filter(inside).collect())
 }
 
 /// The calendar and what is to say of its windows.

@@ -1,0 +1,92 @@
+//! The hits themselves, as many of them as a page can hold.
+
+use chrono::SecondsFormat;
+use datafusion::arrow::datatypes::DataType;
+
+use super::Request;
+use super::codes::Codes;
+use super::columns::Columns;
+use super::rows::Rows;
+use super::tops::EMPTY;
+use super::values::{Cell, Column, Count, HitTable, Row};
+use crate::error::Result;
+use crate::job::Job;
+
+/// The newest hits, in the order of the hit table: by window, then as the job sorts them.
+pub(super) fn table(
+    job: &Job,
+    rows: &Rows,
+    columns: &Columns,
+    codes: &Codes,
+    request: &Request,
+) -> Result<HitTable> {
+    let shown: Vec<Column> = columns
+        .shown
+        .iter()
+        .map(|index| {
+            let field = rows.schema().field(*index);
+            let kind = match field.data_type() {
+                DataType::Timestamp(..) => "time",
+                number if number.is_numeric() => "number",
+                _ => "text",
+            };
+            Column { name: field.name().clone(), kind }
+        })
+        .collect();
+    let texts = columns.shown.iter().map(|index| rows.texts(*index)).collect::<Result<Vec<_>>>()?;
+    let ranks = rows.numbers("kql_rank");
+    let left = rows.len().saturating_sub(request.rows);
+    let row = |row: usize| {
+        let cells = columns.shown.iter().zip(&texts).zip(&shown).map(|((index, texts), column)| {
+            let text = match texts[row].as_deref() {
+                Some(text) if !text.is_empty() => text.to_owned(),
+                _ if column.kind == "text" => EMPTY.to_owned(),
+                _ => String::new(),
+            };
+            let meaning = if columns.code == Some(*index) { codes.meaning(&text).map(str::to_owned) } else { None };
+            Cell { text, meaning }
+        });
+        Row { kql: ranks.as_ref().is_some_and(|ranks| ranks[row] == Some(1)), cells: cells.collect() }
+    };
+    Ok(HitTable {
+        rows: (left..rows.len()).map(row).collect(),
+        columns: shown,
+        left: Count(left as u64),
+        command: command(job, request),
+        ranked: ranks.is_some(),
+    })
+}
+
+/// What prints all hits of the report.
+fn command(job: &Job, request: &Request) -> String {
+    let mut command = format!("lakehunt hits {} --job {}", quoted(&request.output), quoted(job.slug()));
+    for (flag, instant) in [("--from", request.from), ("--to", request.to)] {
+        if let Some(instant) = instant {
+            command.push_str(&format!(" {flag} {}", instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)));
+        }
+    }
+    command.push_str(" --format csv");
+    command
+}
+
+/// A word of a shell's.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_shell_stay_one_word() {
+        assert_eq!(quoted("s3://bucket/hunts"), "s3://bucket/hunts");
+        assert_eq!(quoted("my hunts"), "'my hunts'");
+        assert_eq!(quoted("a'b; rm -rf /"), r"'a'\''b; rm -rf /'");
+        assert_eq!(quoted(""), "''");
+    }
+}
