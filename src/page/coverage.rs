@@ -17,6 +17,9 @@ use crate::window::{Span, Window, WindowSize};
 /// Lines of remarks that a page has.
 const MOST_REMARKS: usize = 40;
 
+/// Windows that a page's calendar has.
+const MOST_CELLS: usize = 5_000;
+
 /// A window of the range.
 #[derive(Debug)]
 pub(super) struct Covered {
@@ -202,9 +205,17 @@ fn grid(material: &Material, from: Option<DateTime<Utc>>, to: Option<DateTime<Ut
 /// The calendar and what is to say of its windows.
 pub(super) fn coverage(windows: &[Covered]) -> Coverage {
     let layout = lay_out(windows.iter().map(|covered| (covered.start, covered.end)));
+    // The newest lines, as far as a page can hold them.
+    let mut cells = 0;
+    let fits = |(_, places): &&(String, Vec<(usize, usize)>)| {
+        cells += places.len();
+        cells <= MOST_CELLS
+    };
+    let left = layout.lines.len() - layout.lines.iter().rev().take_while(fits).count();
     let lines: Vec<CalendarLine> = layout
         .lines
         .into_iter()
+        .skip(left)
         .map(|(name, places)| {
             let width = places.iter().map(|(place, _)| place + 1).max().unwrap_or_default();
             let mut cells: Vec<Option<CalendarCell>> = (0..width).map(|_| None).collect();
@@ -229,7 +240,7 @@ pub(super) fn coverage(windows: &[Covered]) -> Coverage {
         .collect();
     let remarks = stretches.iter().take(MOST_REMARKS).map(|stretch| remark(stretch)).collect();
     let remarks_left = Count(stretches.len().saturating_sub(MOST_REMARKS) as u64);
-    Coverage { lines, ruler, legend, remarks, remarks_left }
+    Coverage { lines, ruler, legend, remarks, remarks_left, lines_left: Count(left as u64) }
 }
 
 fn remark(stretch: &[Covered]) -> Remark {

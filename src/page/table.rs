@@ -30,7 +30,7 @@ pub(super) fn table(
                 number if number.is_numeric() => "number",
                 _ => "text",
             };
-            Column { name: field.name().clone(), kind }
+            Column { name: field.name().clone(), parts: parts(field.name()), kind }
         })
         .collect();
     let texts = columns.shown.iter().map(|index| rows.texts(*index)).collect::<Result<Vec<_>>>()?;
@@ -57,6 +57,22 @@ pub(super) fn table(
     })
 }
 
+/// `UserPrincipalName` as `User`, `Principal`, `Name`.
+fn parts(name: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut before = 'A';
+    for c in name.chars() {
+        if (c.is_uppercase() && !before.is_uppercase()) || before == '_' {
+            parts.push(String::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push(c);
+        }
+        before = c;
+    }
+    parts
+}
+
 /// What prints all hits of the report.
 fn command(job: &Job, request: &Request) -> String {
     let mut command = format!("lakehunt hits {} --job {}", quoted(&request.output), quoted(job.slug()));
@@ -81,6 +97,14 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_break_where_a_word_begins() {
+        assert_eq!(parts("UserPrincipalName"), ["User", "Principal", "Name"]);
+        assert_eq!(parts("IPAddress"), ["IPAddress"]);
+        assert_eq!(parts("kql_rank"), ["kql_", "rank"]);
+        assert_eq!(parts(""), [""]);
+    }
 
     #[test]
     fn words_of_a_shell_stay_one_word() {

@@ -77,6 +77,8 @@ pub(super) struct Coverage {
     pub(super) remarks: Vec<Remark>,
     /// Remarks that are not among them.
     pub(super) remarks_left: Count,
+    /// Lines of the calendar before those that are shown.
+    pub(super) lines_left: Count,
 }
 
 /// A line of the calendar.
@@ -213,6 +215,8 @@ pub(super) struct HitTable {
 #[derive(Debug)]
 pub(super) struct Column {
     pub(super) name: String,
+    /// The name in pieces, between which a line may break.
+    pub(super) parts: Vec<String>,
     /// `text`, `time` or `number`.
     pub(super) kind: &'static str,
 }
