@@ -18,6 +18,7 @@ mod generate;
 mod inspect;
 mod job;
 mod lake;
+mod page;
 mod pipeline;
 mod report;
 mod secrets;

@@ -14,6 +14,7 @@ mod inspect;
 mod logs;
 mod output;
 mod progress;
+mod report;
 mod run;
 mod settings;
 mod signals;
@@ -70,6 +71,7 @@ async fn dispatch(command: Command, stop: Stop) -> Result<Ended> {
         Command::History(args) => history::history(args).await,
         Command::Diff(args) => diff::diff(args).await,
         Command::Hits(args) => hits::hits(args).await,
+        Command::Report(args) => report::report(args).await,
         Command::Vacuum(args) => vacuum::vacuum(args).await,
         Command::Completions(args) => completions::completions(args),
     }

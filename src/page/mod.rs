@@ -31,7 +31,7 @@ use crate::job::Job;
 use crate::sink::Table;
 
 pub(crate) use render::html;
-pub(crate) use values::{Count, Report};
+pub(crate) use values::Report;
 
 /// Hits that a page holds unless told otherwise; figures and charts count all of them.
 pub(crate) const DEFAULT_ROWS: usize = 2_000;

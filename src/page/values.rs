@@ -37,6 +37,13 @@ pub(crate) struct Report {
     pub(super) provenance: Provenance,
 }
 
+impl Report {
+    /// The rows of the hit table in the range.
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits.0
+    }
+}
+
 /// What was hunted, and why: from the job file.
 #[derive(Debug)]
 pub(super) struct Hunt {

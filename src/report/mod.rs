@@ -3,6 +3,7 @@
 mod calendar;
 mod history;
 mod json;
+mod markdown;
 mod prometheus;
 mod status;
 mod terminal;
@@ -22,6 +23,7 @@ pub(crate) use history::{history_json, history_text};
 pub(crate) use json::{plan_json, report_json};
 pub(crate) use prometheus::metrics_text;
 pub(crate) use status::{status_json, status_text};
+pub(crate) use markdown::markdown;
 pub(crate) use terminal::{human_bytes, human_count, plan_text, plural, report_text};
 pub(crate) use visible::visible;
 
