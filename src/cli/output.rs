@@ -29,8 +29,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8], what: &str) -> Result<()> {
     // Beside it, so that it is a rename.
     let mut staged = path.as_os_str().to_owned();
     staged.push(format!(".{}.tmp", std::process::id()));
-    std::fs::write(&staged, bytes).map_err(failed)?;
-    std::fs::rename(&staged, path).map_err(|e| {
+    std::fs::write(&staged, bytes).and_then(|()| std::fs::rename(&staged, path)).map_err(|e| {
         // Nothing is left behind where that is possible.
         let _ = std::fs::remove_file(&staged);
         failed(e)

@@ -3,41 +3,46 @@
 //! The template escapes whatever it is given; what is not escaped is the style sheet, the script and the charts, none of
 //! which hold text of the data. A policy in the page lets no other style and no other script run.
 
-use askama::Template;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, context};
 use sha2::{Digest, Sha256};
 
 use super::bars;
 use super::values::Report;
 use crate::error::{Error, ErrorKind, Result};
+use crate::report::human_count;
 
+/// What is in its name decides that values are escaped.
+const NAME: &str = "page.html";
+
+const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-
-#[derive(Template)]
-#[template(path = "page.html", config = "src/page/askama.toml")]
-struct Page<'a> {
-    report: &'a Report,
-    policy: String,
-    style: &'static str,
-    script: &'static str,
-    /// For screens that are wide and for those that are not.
-    charts: Option<[String; 2]>,
-}
 
 /// The page.
 pub(crate) fn html(report: &Report) -> Result<String> {
     let drawn = report.bars.as_ref().filter(|_| report.hits.0 > 0);
+    // For screens that are wide and for those that are not.
     let charts = drawn.map(|bars| Ok::<_, Error>([bars::svg(bars, 1040, 250)?, bars::svg(bars, 380, 220)?]));
-    let page = Page {
-        report,
-        policy: policy(),
-        style: STYLE,
-        script: SCRIPT,
-        charts: charts.transpose()?,
+    let charts = charts.transpose()?;
+    let failed = |e| Error::new(ErrorKind::Engine, "the page cannot be made").caused_by(e);
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.add_filter("thousands", human_count);
+    environment.add_template(NAME, TEMPLATE).map_err(failed)?;
+    let page = environment.get_template(NAME).map_err(failed)?;
+    let values = context! {
+        report => Serde(report),
+        policy => policy(),
+        style => STYLE,
+        script => SCRIPT,
+        charts => Serde(charts),
     };
-    page.render().map_err(|e| Error::new(ErrorKind::Engine, "the page cannot be made").caused_by(e))
+    page.render(values).map_err(failed)
 }
 
 /// Nothing may be fetched, sent or run but this very style sheet and this very script.

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::report::human_count;
 
 /// A number that is shown with a comma for each thousand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Count(pub(crate) u64);
 
 impl fmt::Display for Count {
@@ -15,7 +17,7 @@ impl fmt::Display for Count {
 }
 
 /// The whole report. Text of the data is as [`visible`](crate::report::visible) makes it; the page escapes it.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(super) hunt: Hunt,
     /// The range in words.
@@ -45,7 +47,7 @@ impl Report {
 }
 
 /// What was hunted, and why: from the job file.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Hunt {
     pub(super) name: String,
     pub(super) slug: String,
@@ -60,21 +62,21 @@ pub(super) struct Hunt {
 }
 
 /// Something with a page of its own elsewhere.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Named {
     pub(super) text: String,
     pub(super) url: Option<String>,
 }
 
 /// One figure of the summary.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Figure {
     pub(super) value: String,
     pub(super) what: String,
 }
 
 /// How the windows of the range stand.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Coverage {
     pub(super) lines: Vec<CalendarLine>,
     /// The numbers above the lines, by place.
@@ -89,7 +91,7 @@ pub(super) struct Coverage {
 }
 
 /// A line of the calendar.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct CalendarLine {
     pub(super) name: String,
     /// By place; nothing where no window is.
@@ -97,7 +99,7 @@ pub(super) struct CalendarLine {
 }
 
 /// A window of the calendar.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct CalendarCell {
     /// `done`, `older`, `stale`, `missing`, `failed` or `running`; and `hits` for a window that is done and has some.
     pub(super) class: &'static str,
@@ -106,7 +108,7 @@ pub(super) struct CalendarCell {
     pub(super) title: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct LegendEntry {
     pub(super) class: &'static str,
     pub(super) sign: &'static str,
@@ -114,7 +116,7 @@ pub(super) struct LegendEntry {
     pub(super) windows: Count,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Remark {
     pub(super) class: &'static str,
     pub(super) word: &'static str,
@@ -123,7 +125,7 @@ pub(super) struct Remark {
 }
 
 /// Hits over time.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Bars {
     /// What one bar stands for: `window`, `day`, `week`, …
     pub(super) unit: String,
@@ -137,7 +139,7 @@ pub(super) struct Bars {
 }
 
 /// The most frequent values of a column.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Top {
     pub(super) title: String,
     /// The column's name in the table.
@@ -149,7 +151,7 @@ pub(super) struct Top {
     pub(super) left: Count,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct TopEntry {
     pub(super) text: String,
     /// What the value means, of a code.
@@ -160,7 +162,7 @@ pub(super) struct TopEntry {
 }
 
 /// What happened around each hit, by entity.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Timelines {
     /// What an entity is: `user`, `IP address`, …
     pub(super) what: String,
@@ -169,7 +171,7 @@ pub(super) struct Timelines {
     pub(super) entities_left: Count,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Entity {
     pub(super) name: String,
     pub(super) hits: Count,
@@ -179,7 +181,7 @@ pub(super) struct Entity {
 }
 
 /// One hit on a timeline.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Moment {
     /// The day.
     pub(super) day: String,
@@ -192,7 +194,7 @@ pub(super) struct Moment {
     pub(super) rarity: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Event {
     /// `success`, `failure` or `other`.
     pub(super) class: &'static str,
@@ -207,7 +209,7 @@ pub(super) struct Event {
 }
 
 /// The hits themselves.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct HitTable {
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Row>,
@@ -219,7 +221,7 @@ pub(super) struct HitTable {
     pub(super) ranked: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Column {
     pub(super) name: String,
     /// The name in pieces, between which a line may break.
@@ -228,14 +230,14 @@ pub(super) struct Column {
     pub(super) kind: &'static str,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Row {
     /// Whether KQL's own answer has it.
     pub(super) kql: bool,
     pub(super) cells: Vec<Cell>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Cell {
     pub(super) text: String,
     /// What the value means, of a code.
@@ -243,7 +245,7 @@ pub(super) struct Cell {
 }
 
 /// Keys that were too common to be hits.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Common {
     pub(super) columns: Vec<String>,
     pub(super) keys: Vec<CommonKey>,
@@ -252,7 +254,7 @@ pub(super) struct Common {
     pub(super) left: Count,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct CommonKey {
     pub(super) values: Vec<String>,
     /// Windows in which it was over the limit.
@@ -262,7 +264,7 @@ pub(super) struct CommonKey {
 }
 
 /// Where the figures come from.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Provenance {
     pub(super) facts: Vec<(String, String)>,
     /// Name, value and description.
@@ -273,7 +275,7 @@ pub(super) struct Provenance {
     pub(super) warnings: Vec<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct WindowOrigin {
     pub(super) label: String,
     pub(super) hits: Count,
