@@ -30,8 +30,6 @@ pub(crate) fn html(report: &Report) -> Result<String> {
     let failed = |e| Error::new(ErrorKind::Engine, "the page cannot be made").caused_by(e);
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
     environment.add_filter("thousands", human_count);
     environment.add_template(NAME, TEMPLATE).map_err(failed)?;
     let page = environment.get_template(NAME).map_err(failed)?;

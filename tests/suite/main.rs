@@ -19,6 +19,7 @@ mod nights;
 mod oracle;
 mod plans;
 mod properties;
+mod report;
 mod rows;
 mod slt;
 mod stores;

@@ -9,4 +9,4 @@ pub(crate) mod place;
 mod proxy;
 mod refusals;
 pub(crate) mod same;
-mod servers;
+pub(crate) mod servers;
