@@ -104,10 +104,9 @@ const TECHNIQUES: [(&str, &str); 78] = [
 /// A tactic as Sentinel writes it, such as `LateralMovement`.
 pub(super) fn tactic(text: &str) -> Named {
     match TACTICS.iter().find(|(name, _, _)| *name == text) {
-        Some((_, name, id)) => Named {
-            text: format!("{id} {name}"),
-            url: Some(format!("https://attack.mitre.org/tactics/{id}/")),
-        },
+        Some((_, name, id)) => {
+            Named { text: format!("{id} {name}"), url: Some(format!("https://attack.mitre.org/tactics/{id}/")) }
+        }
         None => Named { text: text.to_owned(), url: None },
     }
 }
@@ -116,8 +115,7 @@ pub(super) fn tactic(text: &str) -> Named {
 pub(super) fn technique(id: &str) -> Named {
     let (main, sub) = id.split_once('.').map_or((id, None), |(main, sub)| (main, Some(sub)));
     let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_id =
-        main.strip_prefix('T').is_some_and(|rest| digits(rest, 4)) && sub.is_none_or(|sub| digits(sub, 3));
+    let is_id = main.strip_prefix('T').is_some_and(|rest| digits(rest, 4)) && sub.is_none_or(|sub| digits(sub, 3));
     let known = TECHNIQUES.iter().find(|(known, _)| *known == id);
     Named {
         text: known.map_or_else(|| id.to_owned(), |(_, name)| format!("{id} {name}")),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use charts_rs::{BarChart, Color, Series};
+use charts_rs::{BarChart, Color, LegendCategory, Series};
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::coverage::Covered;
@@ -129,6 +129,7 @@ pub(super) fn svg(bars: &Bars, width: u16, height: u16) -> Result<String> {
     chart.background_color = Color::transparent();
     chart.series.colors = vec![FIRST.into(), OTHERS.into()];
     chart.legend.show = Some(legend);
+    chart.legend.category = LegendCategory::RoundRect;
     chart.legend.font.color = TEXT.into();
     chart.x_axis.font.color = TEXT.into();
     chart.x_axis.stroke_color = LINES.into();

@@ -196,9 +196,8 @@ fn grid(material: &Material, from: Option<DateTime<Utc>>, to: Option<DateTime<Ut
     let span = first.zip(last).and_then(|(first, last)| Span::try_new(first, last).ok());
     let Some(span) = span else { return Ok(Vec::new()) };
     let windows = span.around(size).windows(size)?;
-    let inside = |window: &Window| {
-        from.is_none_or(|from| window.start() >= from) && to.is_none_or(|to| window.start() < to)
-    };
+    let inside =
+        |window: &Window| from.is_none_or(|from| window.start() >= from) && to.is_none_or(|to| window.start() < to);
     Ok(windows.into_iter().filter(inside).collect())
 }
 

@@ -12,15 +12,12 @@ use super::values::{Cell, Column, Count, HitTable, Row};
 use crate::error::Result;
 use crate::job::Job;
 
+/// Bytes of a text that is a sentence.
+const LONG: usize = 60;
+
 /// The newest hits, in the order of the hit table: by window, then as the job sorts them.
-pub(super) fn table(
-    job: &Job,
-    rows: &Rows,
-    columns: &Columns,
-    codes: &Codes,
-    request: &Request,
-) -> Result<HitTable> {
-    let shown: Vec<Column> = columns
+pub(super) fn table(job: &Job, rows: &Rows, columns: &Columns, codes: &Codes, request: &Request) -> Result<HitTable> {
+    let mut shown: Vec<Column> = columns
         .shown
         .iter()
         .map(|index| {
@@ -30,10 +27,13 @@ pub(super) fn table(
                 number if number.is_numeric() => "number",
                 _ => "text",
             };
-            Column { name: field.name().clone(), parts: parts(field.name()), kind }
+            Column { name: field.name().clone(), parts: parts(field.name()), kind, long: false }
         })
         .collect();
     let texts = columns.shown.iter().map(|index| rows.texts(*index)).collect::<Result<Vec<_>>>()?;
+    for (column, texts) in shown.iter_mut().zip(&texts) {
+        column.long = texts.iter().flatten().any(|text| text.len() > LONG && text.contains(' '));
+    }
     let ranks = rows.numbers("kql_rank");
     let left = rows.len().saturating_sub(request.rows);
     let row = |row: usize| {
@@ -43,7 +43,10 @@ pub(super) fn table(
                 _ if column.kind == "text" => EMPTY.to_owned(),
                 _ => String::new(),
             };
-            let meaning = if columns.code == Some(*index) { codes.meaning(&text).map(str::to_owned) } else { None };
+            // The name alone; what it means in full stands beside the most frequent ones and on the timelines.
+            let name =
+                codes.meaning(&text).and_then(|meaning| meaning.split_once(':')).map(|(name, _)| name.to_owned());
+            let meaning = name.filter(|_| columns.code == Some(*index));
             Cell { text, meaning }
         });
         Row { kql: ranks.as_ref().is_some_and(|ranks| ranks[row] == Some(1)), cells: cells.collect() }

@@ -41,7 +41,8 @@ fn hits(day: DateTime<Utc>, seed: usize, count: usize) -> RecordBatch {
         let times = std::iter::repeat_n(instant.timestamp_micros(), count);
         Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
     };
-    let numbers = |of: fn(i64) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values((0..count as i64).map(of))) };
+    let numbers =
+        |of: fn(i64) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values((0..count as i64).map(of))) };
     RecordBatch::try_from_iter([
         ("UserPrincipalName", texts(&[Some("bob@x"), Some("eve@x"), Some("Bob@x"), None, Some(""), Some("zoé@x")])),
         ("SuccessLogonTime", times(0)),
@@ -112,9 +113,11 @@ async fn query(material: &Material, sql: &str) -> Vec<(String, u64)> {
         let texts = datafusion::arrow::compute::cast(batch.column(0), &datafusion::arrow::datatypes::DataType::Utf8);
         let texts = texts.unwrap();
         let numbers = batch.column(1).as_primitive::<Int64Type>();
-        rows.extend((0..batch.num_rows()).map(|row| {
-            (texts.as_string::<i32>().value(row).to_owned(), u64::try_from(numbers.value(row)).unwrap())
-        }));
+        rows.extend(
+            (0..batch.num_rows()).map(|row| {
+                (texts.as_string::<i32>().value(row).to_owned(), u64::try_from(numbers.value(row)).unwrap())
+            }),
+        );
     }
     rows
 }
@@ -127,7 +130,8 @@ async fn figures_equal_queries() {
     for top in &report.tops {
         let column = &top.column;
         let value = format!("coalesce(nullif({column}, ''), '(empty)')");
-        let sql = format!("SELECT {value} AS value, count(*) AS n FROM hits GROUP BY 1 ORDER BY n DESC, value LIMIT 10");
+        let sql =
+            format!("SELECT {value} AS value, count(*) AS n FROM hits GROUP BY 1 ORDER BY n DESC, value LIMIT 10");
         let shown: Vec<(String, u64)> = top.entries.iter().map(|entry| (entry.text.clone(), entry.hits.0)).collect();
         assert_eq!(shown, query(&material, &sql).await, "{column}");
     }
@@ -138,7 +142,8 @@ async fn figures_equal_queries() {
     );
     let bars = report.bars.as_ref().unwrap();
     assert_eq!(bars.labels, ["2024-05-01", "2024-05-02", "2024-05-03", "2024-05-04"]);
-    let by_day = "SELECT date_format(window_start, '%Y-%m-%d') AS d, count(*) FILTER (WHERE kql_rank = 1) FROM hits GROUP BY 1";
+    let by_day =
+        "SELECT date_format(window_start, '%Y-%m-%d') AS d, count(*) FILTER (WHERE kql_rank = 1) FROM hits GROUP BY 1";
     let kql: BTreeMap<String, u64> = query(&material, by_day).await.into_iter().collect();
     let expected: Vec<u64> = bars.labels.iter().map(|day| kql.get(day).copied().unwrap_or_default()).collect();
     assert_eq!(bars.first, expected);

@@ -147,8 +147,11 @@ fn rarity(rows: &Rows) -> impl Fn(usize) -> Option<String> {
         let count = counts.as_ref()?[row]?;
         let own = pairs.as_ref().and_then(|pairs| pairs[row]).unwrap_or(1);
         let first = ranks.as_ref().is_some_and(|ranks| ranks[row] == Some(1));
-        let rank = if first { "; the row of KQL's own answer" } else { "" };
-        Some(format!("{own} of {count} in its window with this distribution key{rank}"))
+        let rank = if first { "; in KQL's own answer" } else { "" };
+        Some(match (own, count) {
+            (1, 1) => format!("the only pair of its key in the window{rank}"),
+            _ => format!("{own} of {count} pairs of its key in the window{rank}"),
+        })
     }
 }
 

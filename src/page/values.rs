@@ -228,6 +228,8 @@ pub(super) struct Column {
     pub(super) parts: Vec<String>,
     /// `text`, `time` or `number`.
     pub(super) kind: &'static str,
+    /// Whether its texts are sentences.
+    pub(super) long: bool,
 }
 
 #[derive(Debug, Serialize)]

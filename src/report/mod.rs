@@ -21,9 +21,9 @@ use crate::sink::Claim;
 pub(crate) use calendar::lay_out;
 pub(crate) use history::{history_json, history_text};
 pub(crate) use json::{plan_json, report_json};
+pub(crate) use markdown::markdown;
 pub(crate) use prometheus::metrics_text;
 pub(crate) use status::{status_json, status_text};
-pub(crate) use markdown::markdown;
 pub(crate) use terminal::{human_bytes, human_count, plan_text, plural, report_text};
 pub(crate) use visible::visible;
 

@@ -8,7 +8,7 @@ use super::browser::{Look, browser};
 use super::{Bench, evaluate};
 
 /// What a page shows: figures, tops, calendar and table.
-const READ: &str = r#"(() => {
+const READ: &str = r##"(() => {
   const text = (node) => node.textContent.trim();
   const all = (selector, of) => Array.from(document.querySelectorAll(selector), of);
   return {
@@ -27,7 +27,7 @@ const READ: &str = r#"(() => {
     common: all("#common tbody tr", () => 1).length,
     bars: all(".chart .wide rect", () => 1).length,
   };
-})()"#;
+})()"##;
 
 #[test]
 fn the_figures_of_a_page_equal_queries_over_the_table() {
@@ -108,9 +108,8 @@ fn the_figures_of_a_page_equal_queries_over_the_table() {
 
     // Timelines: each hit is there with both of its instants, to the millisecond.
     let moments: Vec<Vec<Vec<String>>> = serde_json::from_value(shown["moments"].clone()).unwrap();
-    let instants = bench.query(
-        "SELECT SuccessLogonTime, SuccessAppDisplayName, FailedLogonTime, FailedAppDisplayName FROM hits",
-    );
+    let instants =
+        bench.query("SELECT SuccessLogonTime, SuccessAppDisplayName, FailedLogonTime, FailedAppDisplayName FROM hits");
     assert_eq!(moments.len(), instants.len(), "there are fewer users, and fewer hits of each, than a page shows");
     for row in &instants {
         let clock = |text: &str| text.split_once(' ').unwrap().1.to_owned();
@@ -140,7 +139,8 @@ fn a_range_and_a_cap_are_heeded_by_the_table_alone_where_they_should() {
     let shown = browser.open(&capped, Look::default(), &[evaluate(READ)]).quiet().remove(0);
     let all = bench.number("SELECT count(*) FROM hits");
     assert_eq!(shown["figures"]["hits"], json!(all.to_string()), "figures count all");
-    let newest = bench.query("SELECT SuccessLogonTime FROM hits ORDER BY window_start DESC, SuccessLogonTime DESC LIMIT 3");
+    let newest =
+        bench.query("SELECT SuccessLogonTime FROM hits ORDER BY window_start DESC, SuccessLogonTime DESC LIMIT 3");
     let rows = shown["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 3);
     let mut times: Vec<&str> = rows.iter().map(|row| row[1].as_str().unwrap()).collect();

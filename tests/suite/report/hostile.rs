@@ -13,7 +13,10 @@ const NAMES: [(&str, &str); 16] = [
     ("<script>window.pwned = 1; alert(1)</script>", "<script>window.pwned = 1; alert(1)</script>"),
     ("</script><script>window.pwned = 1</script>", "</script><script>window.pwned = 1</script>"),
     ("</style></title><img src=x onerror=alert(1)>", "</style></title><img src=x onerror=alert(1)>"),
-    ("<img src=\"http://127.0.0.1:9/x\" onerror=\"alert(1)\">", "<img src=\"http://127.0.0.1:9/x\" onerror=\"alert(1)\">"),
+    (
+        "<img src=\"http://127.0.0.1:9/x\" onerror=\"alert(1)\">",
+        "<img src=\"http://127.0.0.1:9/x\" onerror=\"alert(1)\">",
+    ),
     ("\" onmouseover=\"alert(1)\" x=\"", "\" onmouseover=\"alert(1)\" x=\""),
     ("' onfocus='alert(1)' autofocus='", "' onfocus='alert(1)' autofocus='"),
     ("javascript:alert(1)", "javascript:alert(1)"),
@@ -75,13 +78,23 @@ fn hostile_text_stays_text() {
 
     let Some(browser) = browser() else { return };
     let steps = [
-        evaluate("Array.from(document.querySelectorAll('#hits tbody tr'), (row) => row.cells[0].querySelector('bdi').textContent)"),
-        evaluate("Array.from(document.querySelectorAll('[data-top=UserPrincipalName] bdi'), (name) => name.textContent)"),
-        evaluate("[window.pwned === undefined, document.scripts.length, document.images.length, document.querySelectorAll('b b, i').length]"),
-        evaluate("Array.from(document.querySelectorAll('*')).some((node) => Array.from(node.attributes).some((a) => a.name.startsWith('on')))"),
+        evaluate(
+            "Array.from(document.querySelectorAll('#hits tbody tr'), (row) => row.cells[0].querySelector('bdi').textContent)",
+        ),
+        evaluate(
+            "Array.from(document.querySelectorAll('[data-top=UserPrincipalName] bdi'), (name) => name.textContent)",
+        ),
+        evaluate(
+            "[window.pwned === undefined, document.scripts.length, document.images.length, document.querySelectorAll('b b, i').length]",
+        ),
+        evaluate(
+            "Array.from(document.querySelectorAll('*')).some((node) => Array.from(node.attributes).some((a) => a.name.startsWith('on')))",
+        ),
         // A name's button chooses its hits, whatever the name is.
-        evaluate("Array.from(document.querySelectorAll('[data-top=UserPrincipalName] button'), (button) => { button.click(); \
-            const shown = document.querySelectorAll('#hits tbody tr:not([hidden])').length; document.querySelector('.chip').click(); return shown; })"),
+        evaluate(
+            "Array.from(document.querySelectorAll('[data-top=UserPrincipalName] button'), (button) => { button.click(); \
+            const shown = document.querySelectorAll('#hits tbody tr:not([hidden])').length; document.querySelector('.chip').click(); return shown; })",
+        ),
     ];
     let results = browser.open(&page, Look::default(), &steps).quiet();
     let names: Vec<String> = serde_json::from_value(results[0].clone()).unwrap();
@@ -108,7 +121,9 @@ fn the_pages_policy_lets_nothing_else_in() {
              document.body.append(image); const style = document.createElement('style'); style.textContent = 'body { width: 7px }'; \
              document.body.append(style); document.body.setAttribute('onclick', 'window.pwned = 2'); document.body.click(); })()",
         ),
-        evaluate("new Promise((done) => setTimeout(() => done([window.pwned === undefined, document.body.clientWidth > 7]), 200))"),
+        evaluate(
+            "new Promise((done) => setTimeout(() => done([window.pwned === undefined, document.body.clientWidth > 7]), 200))",
+        ),
     ];
     let seen = browser.open(&page, Look::default(), &steps);
     assert_eq!(seen.results[1], json!([true, true]));

@@ -24,7 +24,8 @@ fn the_table_sorts_and_filters() {
     let page = bench.page(&[]);
     let Some(browser) = browser() else { return };
     let all = bench.number("SELECT count(*) FROM hits");
-    let user = bench.query("SELECT UserPrincipalName FROM hits GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1")[0][0].clone();
+    let user =
+        bench.query("SELECT UserPrincipalName FROM hits GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1")[0][0].clone();
     let of_user = bench.number(&format!("SELECT count(*) FROM hits WHERE UserPrincipalName = '{user}'"));
     let kql = bench.number("SELECT count(*) FROM hits WHERE kql_rank = 1");
     let steps = [
@@ -43,7 +44,9 @@ fn the_table_sorts_and_filters() {
         evaluate(SHOWN),
         json!(["type", "#filter", " nothing-has-this"]),
         evaluate(SHOWN),
-        evaluate("(() => { const filter = document.getElementById('filter'); filter.value = ''; filter.dispatchEvent(new Event('input')); })()"),
+        evaluate(
+            "(() => { const filter = document.getElementById('filter'); filter.value = ''; filter.dispatchEvent(new Event('input')); })()",
+        ),
         json!(["click", "#kql"]),
         evaluate(SHOWN),
         json!(["click", "#kql"]),
@@ -82,7 +85,8 @@ fn a_page_fits_phones_and_paper_and_needs_no_scripts() {
     let fits = evaluate("[document.documentElement.scrollWidth, window.innerWidth]");
     let colours = evaluate("getComputedStyle(document.body).backgroundColor");
     let bar = evaluate("getComputedStyle(document.querySelector('.chart [fill=\"#1D5FB8\" i]')).fill");
-    let charts = evaluate("Array.from(document.querySelectorAll('.chart svg'), (svg) => svg.getBoundingClientRect().width > 0)");
+    let charts =
+        evaluate("Array.from(document.querySelectorAll('.chart svg'), (svg) => svg.getBoundingClientRect().width > 0)");
     let mut seen = Vec::new();
     for look in [
         Look { width: 360, ..Look::default() },

@@ -13,7 +13,11 @@ fn cells(line: &str) -> Vec<String> {
 fn a_table_for_a_ticket_has_the_hits() {
     let bench = Bench::with_days(2);
     let out = bench.text("out");
-    for (more, filter) in [(&[][..], ""), (&["--kql"], "WHERE kql_rank = 1"), (&["--to", "2024-05-02"], "WHERE window_start < '2024-05-02T00:00:00Z'")] {
+    for (more, filter) in [
+        (&[][..], ""),
+        (&["--kql"], "WHERE kql_rank = 1"),
+        (&["--to", "2024-05-02"], "WHERE window_start < '2024-05-02T00:00:00Z'"),
+    ] {
         let printed = bench.passes(&[&["hits", out.as_str(), "--format", "markdown"], more].concat());
         let text = stdout(&printed);
         let lines: Vec<&str> = text.lines().collect();
@@ -35,6 +39,17 @@ fn a_table_for_a_ticket_has_the_hits() {
     assert!(stdout(&chosen).starts_with("| ResultType | `hit_id` |\n| --- | --- |\n| `"), "{}", stdout(&chosen));
     let none = bench.passes(&["hits", &out, "--format", "markdown", "--from", "2030-01-01"]);
     assert_eq!(stdout(&none), "no hits\n");
-    let diff = bench.passes(&["diff", crate::lake::SLUG, "--output", &out, "--from", "2024-05-01", "--to", "2024-05-03", "--format", "markdown"]);
+    let diff = bench.passes(&[
+        "diff",
+        crate::lake::SLUG,
+        "--output",
+        &out,
+        "--from",
+        "2024-05-01",
+        "--to",
+        "2024-05-03",
+        "--format",
+        "markdown",
+    ]);
     assert_eq!(stdout(&diff), "no hits\n", "nothing was done again");
 }

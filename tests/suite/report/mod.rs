@@ -32,7 +32,8 @@ impl Bench {
     /// Five days, of which the hunt has done the first `done`.
     fn with_days(done: u32) -> Self {
         let bench = Self::new();
-        let tenant = ["--days", "5", "--rows-per-day", "4000", "--users", "120", "--apps", "40", "--attacks-per-day", "3"];
+        let tenant =
+            ["--days", "5", "--rows-per-day", "4000", "--users", "120", "--apps", "40", "--attacks-per-day", "3"];
         let lake = bench.text("lake");
         bench.passes(&[&["generate", lake.as_str()], &tenant[..]].concat());
         bench.hunts("2024-05-01", &format!("2024-05-{:02}", done + 1));

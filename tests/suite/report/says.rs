@@ -22,8 +22,7 @@ fn a_page_says_what_was_hunted_and_why() {
         "InvalidUserNameOrPassword: User name or password is wrong",
         "Left out as too common",
         "the failure follows its success within this time, inclusive",
-    ]
-    {
+    ] {
         assert!(html.contains(&escaped(text)), "{text}");
     }
     assert!(html.trim_start().starts_with("<!doctype html>"));
@@ -59,13 +58,25 @@ fn windows_that_are_not_done_are_told_of() {
     let other = Bench::with_days(2);
     std::fs::copy(other.path(&format!("out/hits/job={SLUG}/window=2024-05-02/hits.parquet")), &hits).unwrap();
     let html = read(&bench.page(&[]));
-    assert!(html.contains("<td class=\"stale\" title=\"2024-05-01: its hits are gone or not those that its record names"));
+    assert!(
+        html.contains("<td class=\"stale\" title=\"2024-05-01: its hits are gone or not those that its record names")
+    );
     assert!(html.contains("1 window stale"));
 
     // By another version of the job.
     let (lake, out) = (bench.text("lake"), bench.text("out"));
     bench.passes(&[
-        "run", SLUG, "--source", &lake, "--output", &out, "--from", "2024-05-01", "--to", "2024-05-03", "--param",
+        "run",
+        SLUG,
+        "--source",
+        &lake,
+        "--output",
+        &out,
+        "--from",
+        "2024-05-01",
+        "--to",
+        "2024-05-03",
+        "--param",
         "max_distribution=4",
     ]);
     assert_eq!(code(&bench.hunts("2024-05-02", "2024-05-03")), Some(0));
@@ -118,7 +129,9 @@ fn a_page_goes_by_what_the_job_declares() {
     bench.passes(&["run", &file, "--source", &lake, "--output", &out, "--from", "2024-05-01", "--to", "2024-05-02"]);
     let html = read(&bench.page_of(&file, &[]));
     assert!(html.contains("Busy users") && html.contains("data-name=\"sign_ins\""), "its own columns");
-    for part in ["id=\"tops\"", "id=\"timelines\"", "id=\"common\"", "id=\"kql\"", "Blind spots", "personal data", "Tactics"] {
+    for part in
+        ["id=\"tops\"", "id=\"timelines\"", "id=\"common\"", "id=\"kql\"", "Blind spots", "personal data", "Tactics"]
+    {
         assert!(!html.contains(part), "{part} is of other hunts");
     }
     // With an entity it has a list and timelines.
@@ -146,7 +159,8 @@ fn what_cannot_be_done_is_said_and_leaves_nothing() {
         (&["--rows", "many"], "--rows"),
         (&["--from", "1700-01-01", "--to", "2200-01-01"], "choose larger ones"),
     ] {
-        let refused = bench.lakehunt(&[&["report", SLUG, "--output", &out, "-o", &bench.text("page.html")], flags].concat());
+        let refused =
+            bench.lakehunt(&[&["report", SLUG, "--output", &out, "-o", &bench.text("page.html")], flags].concat());
         assert_eq!(code(&refused), Some(2), "{flags:?}: {}", stderr(&refused));
         assert!(stderr(&refused).contains(said), "{flags:?}: {}", stderr(&refused));
     }
