@@ -23,7 +23,8 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// The page.
 pub(crate) fn html(report: &Report) -> Result<String> {
-    let drawn = report.bars.as_ref().filter(|_| report.hits.0 > 0);
+    // One bar alone shows nothing that its figure does not.
+    let drawn = report.bars.as_ref().filter(|bars| report.hits.0 > 0 && bars.labels.len() > 1);
     // For screens that are wide and for those that are not.
     let charts = drawn.map(|bars| Ok::<_, Error>([bars::svg(bars, 1040, 250)?, bars::svg(bars, 380, 220)?]));
     let charts = charts.transpose()?;

@@ -1,5 +1,6 @@
 //! What was typed. What it means is decided in `settings`.
 
+mod report;
 mod shared;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::generate::TimeUnit;
+pub(super) use report::ReportArgs;
 pub(super) use shared::{NightlyArgs, SettingsArgs, StoreArgs};
 
 const EXIT_CODES: &str = "\
@@ -370,35 +372,6 @@ pub(super) struct HitsArgs {
     /// The columns to print, separated by commas [default: all; a table shows the hit's own values]
     #[arg(long, value_delimiter = ',')]
     pub(super) columns: Vec<String>,
-
-    #[command(flatten)]
-    pub(super) stores: StoreArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct ReportArgs {
-    /// A job file's path, or the name of one in the folder jobs
-    pub(super) job: String,
-
-    /// The root of the output: a folder or a URL
-    #[arg(long, env = "LAKEHUNT_OUTPUT", value_name = "URL")]
-    pub(super) output: Option<String>,
-
-    /// Where the page is written; - for stdout
-    #[arg(short = 'o', long, default_value = "report.html", value_name = "PATH")]
-    pub(super) page: PathBuf,
-
-    /// Only windows that begin at or after this instant [default: the first that a run looked at]
-    #[arg(long, value_name = "INSTANT")]
-    pub(super) from: Option<String>,
-
-    /// Only windows that begin before this instant [default: the last that a run looked at]
-    #[arg(long, value_name = "INSTANT")]
-    pub(super) to: Option<String>,
-
-    /// The hits that the page's table may hold, the newest; figures and charts count all
-    #[arg(long, default_value_t = crate::page::DEFAULT_ROWS, value_name = "N")]
-    pub(super) rows: usize,
 
     #[command(flatten)]
     pub(super) stores: StoreArgs,

@@ -7,6 +7,7 @@ const task = JSON.parse(readFileSync(0, "utf8"));
 const browser = await puppeteer.launch({
   executablePath: task.chromium,
   headless: "shell",
+  protocolTimeout: 60_000,
   // Tests may run as root, for whom there is no sandbox.
   args: ["--no-sandbox", "--no-zygote", "--disable-gpu", "--font-render-hinting=none", "--disable-dev-shm-usage"],
 });

@@ -19,6 +19,12 @@ const SCRIPT: &str = include_str!("browser.mjs");
 /// Unpacks the program and its libraries; the package puts them where temporary files go.
 const UNPACK: &str = r#"import chromium from "@sparticuz/chromium"; await chromium.executablePath();"#;
 
+/// The font that comes along, and none of the machine's: what a page looks like must not depend on it.
+const FONTS: &str = r#"<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir prefix="relative">unpacked/fonts</dir><cachedir prefix="relative">font-cache</cachedir></fontconfig>
+"#;
+
 /// The browser. None, having said so, where the machine lacks what it needs.
 pub(super) fn browser() -> Option<&'static Browser> {
     static BROWSER: OnceLock<Option<Browser>> = OnceLock::new();
@@ -81,6 +87,8 @@ impl Browser {
             // The libraries come along where the package takes this for the place that it was made for.
             bare(&mut unpack).env("TMPDIR", unpacked).env("AWS_LAMBDA_JS_RUNTIME", "nodejs20.x");
             run(lock, unpack.current_dir(folder).args(["--input-type=module", "-e", UNPACK]));
+            // A page without any font hangs.
+            std::fs::write(folder.join("fonts.conf"), FONTS).unwrap();
         });
         let folder = chromium.ancestors().nth(2).unwrap().to_owned();
         let browser = Self { folder, chromium };
@@ -104,7 +112,7 @@ impl Browser {
         let mut command = Command::new("node");
         bare(&mut command)
             .env("LD_LIBRARY_PATH", self.libraries())
-            .env("FONTCONFIG_PATH", self.folder.join("unpacked/fonts"))
+            .env("FONTCONFIG_FILE", self.folder.join("fonts.conf"))
             .current_dir(&self.folder)
             .args(["--input-type=module", "-e", SCRIPT]);
         let mut child =

@@ -14,19 +14,18 @@ use std::process::Output;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::lake::{SLUG, block_on};
-use crate::stores::place::{code, stderr};
+use crate::stores::place::{Backend, Place, code, stderr};
 
 /// A lake of a small tenant, the hunt over all of it, and pages.
 struct Bench {
-    dir: TempDir,
+    place: Place,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { place: Place::new(Backend::Local) }
     }
 
     /// Five days, of which the hunt has done the first `done`.
@@ -41,21 +40,15 @@ impl Bench {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        PathBuf::from(self.text(name))
     }
 
     fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
+        self.place.url(name)
     }
 
     fn lakehunt(&self, args: &[&str]) -> Output {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lakehunt"));
-        command.current_dir(env!("CARGO_MANIFEST_DIR"));
-        // What the machine has set must not decide a test.
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LAKEHUNT_")) {
-            command.env_remove(name);
-        }
-        command.args(args).output().unwrap()
+        self.place.lakehunt(args)
     }
 
     fn passes(&self, args: &[&str]) -> Output {
