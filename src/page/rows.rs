@@ -70,6 +70,12 @@ impl Rows {
         self.batch.num_rows()
     }
 
+    /// The rows from this one on.
+    pub(super) fn since(&self, row: usize) -> Self {
+        let row = row.min(self.len());
+        Self { batch: self.batch.slice(row, self.len() - row) }
+    }
+
     pub(super) fn schema(&self) -> &Schema {
         self.batch.schema_ref()
     }

@@ -17,6 +17,9 @@ const LONG: usize = 60;
 
 /// The newest hits, in the order of the hit table: by window, then as the job sorts them.
 pub(super) fn table(job: &Job, rows: &Rows, columns: &Columns, codes: &Codes, request: &Request) -> Result<HitTable> {
+    // Only these become text.
+    let left = rows.len().saturating_sub(request.rows);
+    let rows = rows.since(left);
     let mut shown: Vec<Column> = columns
         .shown
         .iter()
@@ -35,7 +38,6 @@ pub(super) fn table(job: &Job, rows: &Rows, columns: &Columns, codes: &Codes, re
         column.long = texts.iter().flatten().any(|text| text.len() > LONG && text.contains(' '));
     }
     let ranks = rows.numbers("kql_rank");
-    let left = rows.len().saturating_sub(request.rows);
     let row = |row: usize| {
         let cells = columns.shown.iter().zip(&texts).zip(&shown).map(|((index, texts), column)| {
             let text = match texts[row].as_deref() {
@@ -52,7 +54,7 @@ pub(super) fn table(job: &Job, rows: &Rows, columns: &Columns, codes: &Codes, re
         Row { kql: ranks.as_ref().is_some_and(|ranks| ranks[row] == Some(1)), cells: cells.collect() }
     };
     Ok(HitTable {
-        rows: (left..rows.len()).map(row).collect(),
+        rows: (0..rows.len()).map(row).collect(),
         columns: shown,
         left: Count(left as u64),
         command: command(job, request),
