@@ -19,6 +19,7 @@ mod hunt_test;
 mod inspect;
 mod job;
 mod lake;
+mod page;
 mod pipeline;
 mod report;
 mod scaffold;

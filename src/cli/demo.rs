@@ -6,7 +6,7 @@ use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::{filter_record_batch, not};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 
-use super::args::DemoArgs;
+use super::args::{DemoArgs, HitsFormat};
 use super::{generate, hits, output, run};
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{PlantedHit, TenantSpec};
@@ -74,7 +74,7 @@ pub(super) async fn demo(args: DemoArgs) -> Result<u8> {
         let others = filter_record_batch(&all, &not(&planted).map_err(failed)?).map_err(failed)?;
         let shown = others.slice(0, others.num_rows().min(MOST_OTHERS));
         let columns = COLUMNS.map(str::to_owned);
-        let table = |rows: &RecordBatch| hits::table(&[hits::select(rows, &columns, true)?]);
+        let table = |rows: &RecordBatch| hits::table(&[hits::select(rows, &columns, HitsFormat::Table)?]);
         let text = format!(
             "The {} planted attacks, found:\n{}\n\n{} hits of ordinary people, among them:\n{}\n",
             attacks.num_rows(),
@@ -140,6 +140,8 @@ fn next_steps(dir: &Path, job: &Job) -> String {
     format!(
         "
 Next:
+  {lakehunt} report {slug} --output {dir}/out -o {dir}/report.html
+                                       a page with what was hunted and what was found
   {lakehunt} hits {dir}/out --kql      only the rows of KQL's own answer, one a key
   {lakehunt} inspect {dir}/lake        what the lake holds
   {lakehunt} explain {slug}     the SQL and its plans

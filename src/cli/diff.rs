@@ -18,10 +18,9 @@ pub(super) async fn diff(args: DiffArgs) -> Result<()> {
     };
     let since = args.since.as_deref().map(parse_instant).transpose()?;
     let found = difference(&job, &settings, since).await?;
-    let table = matches!(args.format, HitsFormat::Table);
-    let rows = found.rows.iter().map(|rows| hits::select(rows, &[], table)).collect::<Result<Vec<_>>>()?;
+    let rows = found.rows.iter().map(|rows| hits::select(rows, &[], args.format)).collect::<Result<Vec<_>>>()?;
     output::write(&hits::encode(&rows, args.format)?)?;
-    if table {
+    if matches!(args.format, HitsFormat::Table) {
         let [new, gone, changed] = found.counts.map(human_count);
         output::write(
             format!(

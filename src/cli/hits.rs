@@ -13,6 +13,7 @@ use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
 use super::args::{HitsArgs, HitsFormat};
 use super::{output, settings};
 use crate::error::{Error, ErrorKind, Result, suggestion};
+use crate::report::markdown;
 use crate::sink::HitReader;
 use crate::window::parse_instant;
 
@@ -32,7 +33,7 @@ pub(super) async fn hits(args: HitsArgs) -> Result<()> {
     for file in reader.files(args.job.as_deref()).await? {
         for batch in reader.read(&file, from, to).await? {
             let batch = if args.kql { kql_rows(&batch)? } else { batch };
-            let batch = select(&batch, &args.columns, matches!(args.format, HitsFormat::Table))?;
+            let batch = select(&batch, &args.columns, args.format)?;
             if batch.num_rows() > 0 {
                 batches.push(batch);
             }
@@ -50,6 +51,11 @@ pub(super) fn encode(batches: &[RecordBatch], format: HitsFormat) -> Result<Vec<
         HitsFormat::Table => {
             let texts = tables.iter().map(|rows| table(rows)).collect::<Result<Vec<_>>>()?;
             format!("{}\n", texts.join("\n\n")).into_bytes()
+        }
+        HitsFormat::Markdown if tables.is_empty() => b"no hits\n".to_vec(),
+        HitsFormat::Markdown => {
+            let texts = tables.iter().map(|rows| markdown(rows).map_err(failed)).collect::<Result<Vec<_>>>()?;
+            texts.join("\n").into_bytes()
         }
         HitsFormat::Csv if tables.len() > 1 => {
             return Err(Error::new(
@@ -91,8 +97,9 @@ fn kql_rows(batch: &RecordBatch) -> Result<RecordBatch> {
     filter_record_batch(batch, &first).map_err(failed)
 }
 
-/// The columns to print: those that were asked for; for a table, else the hit's own values and its rarity.
-pub(super) fn select(batch: &RecordBatch, asked: &[String], for_table: bool) -> Result<RecordBatch> {
+/// The columns to print: those that were asked for; for a person, else the hit's own values and its rarity.
+pub(super) fn select(batch: &RecordBatch, asked: &[String], format: HitsFormat) -> Result<RecordBatch> {
+    let for_people = matches!(format, HitsFormat::Table | HitsFormat::Markdown);
     let schema: &Arc<Schema> = batch.schema_ref();
     let position = |name: &str| schema.index_of(name).ok();
     let columns: Vec<usize> = if !asked.is_empty() {
@@ -105,7 +112,7 @@ pub(super) fn select(batch: &RecordBatch, asked: &[String], for_table: bool) -> 
                 })
             })
             .collect::<Result<_>>()?
-    } else if for_table {
+    } else if for_people {
         let values = position("window_start").unwrap_or(schema.fields().len());
         let own = (0..values).filter(|index| !REPEATED.contains(&schema.field(*index).name().as_str()));
         own.chain(position("distribution_count")).collect()
@@ -113,7 +120,7 @@ pub(super) fn select(batch: &RecordBatch, asked: &[String], for_table: bool) -> 
         (0..schema.fields().len()).collect()
     };
     let chosen = batch.project(&columns).map_err(failed)?;
-    if for_table { shorten(&chosen) } else { Ok(chosen) }
+    if matches!(format, HitsFormat::Table) { shorten(&chosen) } else { Ok(chosen) }
 }
 
 /// Cuts long texts, so that a table's lines stay lines.

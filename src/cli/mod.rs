@@ -15,6 +15,7 @@ mod logs;
 mod new;
 mod output;
 mod progress;
+mod report;
 mod run;
 mod settings;
 mod signals;
@@ -74,6 +75,7 @@ async fn dispatch(command: Command, stop: Stop) -> Result<Ended> {
         Command::History(args) => history::history(args).await,
         Command::Diff(args) => diff::diff(args).await,
         Command::Hits(args) => hits::hits(args).await,
+        Command::Report(args) => report::report(args).await,
         Command::Vacuum(args) => vacuum::vacuum(args).await,
         Command::Completions(args) => completions::completions(args),
     }

@@ -180,21 +180,10 @@ fn lease(text: &str) -> Result<Duration> {
     Ok(lease)
 }
 
-/// Replaces the file as a whole: who collects it never sees half of it.
 fn write_metrics(path: &Path, text: &[u8]) -> Result<()> {
-    let failed = |e: std::io::Error| {
-        Error::new(ErrorKind::Output, "the metrics file cannot be written").with("file", path.display()).caused_by(e)
-    };
-    // Beside it, so that it is a rename; collectors read names that end in `.prom`, and not as the user that this runs as, so
-    // that a file for its owner alone, as the usual temporary ones are, would not do.
-    let mut staged = path.as_os_str().to_owned();
-    staged.push(format!(".{}.tmp", std::process::id()));
-    std::fs::write(&staged, text).map_err(failed)?;
-    std::fs::rename(&staged, path).map_err(|e| {
-        // Nothing is left behind where that is possible.
-        let _ = std::fs::remove_file(&staged);
-        failed(e)
-    })
+    // Collectors read names that end in `.prom`, and not as the user that this runs as, so that a file for its owner alone,
+    // as the usual temporary ones are, would not do.
+    output::replace(path, text, "the metrics file")
 }
 
 pub(super) fn warn(lines: &[String]) {

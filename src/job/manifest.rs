@@ -28,6 +28,9 @@ pub(super) struct Manifest {
     pub(super) relevant_techniques: Vec<String>,
     #[serde(default, rename = "entityMappings")]
     pub(super) entity_mappings: Vec<EntityMapping>,
+    /// Not Sentinel's, but spelled in its manner.
+    #[serde(default, rename = "blindSpots")]
+    pub(super) blind_spots: Vec<String>,
     pub(super) sql: String,
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, ParameterSpec>,

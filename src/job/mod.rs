@@ -208,6 +208,11 @@ impl Job {
         &self.manifest.entity_mappings
     }
 
+    /// What the hunt does not see: known gaps, for those who read its hits.
+    pub fn blind_spots(&self) -> &[String] {
+        &self.manifest.blind_spots
+    }
+
     /// The parameters with the values of this run.
     pub fn parameters(&self) -> &BTreeMap<String, Value> {
         &self.parameters

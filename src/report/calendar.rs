@@ -55,36 +55,57 @@ impl Line {
         usize::try_from(seconds / step).unwrap_or_default()
     }
 
-    /// The numbers above the signs.
-    fn ruler(self) -> Option<&'static str> {
+    /// The numbers above the signs: the place of each, and its text.
+    fn ruler(self) -> &'static [(usize, &'static str)] {
         match self {
-            Self::Month => Some("1        10        20        30"),
-            Self::Hour | Self::Day | Self::Year | Self::Own => None,
+            Self::Month => &[(0, "1"), (9, "10"), (19, "20"), (29, "30")],
+            Self::Hour | Self::Day | Self::Year | Self::Own => &[],
         }
     }
 }
 
+/// Where each window stands, in order.
+pub(crate) struct Layout {
+    /// The numbers above the lines: the place of each, and its text.
+    pub(crate) ruler: &'static [(usize, &'static str)],
+    /// The name of each line, and its windows: the place of each, and its position among those that were laid out.
+    pub(crate) lines: Vec<(String, Vec<(usize, usize)>)>,
+}
+
+/// Lays out windows (first instant, first instant after it), in order.
+pub(crate) fn lay_out(windows: impl IntoIterator<Item = (DateTime<Utc>, DateTime<Utc>)>) -> Layout {
+    let mut windows = windows.into_iter().peekable();
+    let Some((start, end)) = windows.peek().copied() else { return Layout { ruler: &[], lines: Vec::new() } };
+    let length = end - start;
+    let line = Line::of(length);
+    let mut lines: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+    for (position, (start, _)) in windows.enumerate() {
+        lines.entry(line.name(start)).or_default().push((line.place(start, length), position));
+    }
+    Layout { ruler: line.ruler(), lines: lines.into_iter().collect() }
+}
+
 /// Windows (first instant, first instant after it, sign), in order, as lines of text.
 pub(super) fn calendar(windows: &[(DateTime<Utc>, DateTime<Utc>, String)]) -> String {
-    let Some((start, end, _)) = windows.first() else { return String::new() };
-    let length = *end - *start;
-    let line = Line::of(length);
-    let mut lines: BTreeMap<String, Vec<(usize, &str)>> = BTreeMap::new();
-    for (start, _, sign) in windows {
-        lines.entry(line.name(*start)).or_default().push((line.place(*start, length), sign));
-    }
-    let width = lines.keys().map(String::len).max().unwrap_or_default();
+    let layout = lay_out(windows.iter().map(|(start, end, _)| (*start, *end)));
+    let width = layout.lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let mut text = String::new();
     // Writing to a string cannot fail, hence the ignored results.
-    if let Some(ruler) = line.ruler() {
-        let _ = writeln!(text, "{:width$}  {ruler}", "");
+    if !layout.ruler.is_empty() {
+        let _ = write!(text, "{:width$}  ", "");
+        let mut at = 0;
+        for (place, number) in layout.ruler {
+            let _ = write!(text, "{:gap$}{number}", "", gap = place - at);
+            at = place + number.len();
+        }
+        text.push('\n');
     }
-    for (name, signs) in lines {
+    for (name, cells) in &layout.lines {
         let _ = write!(text, "{name:width$}  ");
         let mut at = 0;
-        for (place, sign) in signs {
-            let _ = write!(text, "{:gap$}{sign}", "", gap = place.saturating_sub(at));
-            at = place.max(at) + 1;
+        for (place, position) in cells {
+            let _ = write!(text, "{:gap$}{}", "", windows[*position].2, gap = place.saturating_sub(at));
+            at = place.max(&at) + 1;
         }
         text.push('\n');
     }

@@ -3,10 +3,12 @@
 mod calendar;
 mod history;
 mod json;
+mod markdown;
 mod prometheus;
 mod status;
 mod terminal;
 mod verdict;
+mod visible;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +19,15 @@ use crate::error::Error;
 use crate::lake::Resolution;
 use crate::sink::Claim;
 
+pub(crate) use calendar::lay_out;
 pub(crate) use history::{history_json, history_text};
 pub(crate) use json::{plan_json, report_json};
+pub(crate) use markdown::markdown;
 pub(crate) use prometheus::metrics_text;
 pub(crate) use status::{status_json, status_text};
-pub(crate) use terminal::{human_bytes, human_count, plan_text, report_text};
+pub(crate) use terminal::{human_bytes, human_count, plan_text, plural, report_text};
 pub(crate) use verdict::{verdict_json, verdict_text};
+pub(crate) use visible::visible;
 
 /// What a run did.
 #[derive(Debug)]

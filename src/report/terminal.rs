@@ -114,7 +114,7 @@ pub(crate) fn plan_text(plan: &Plan) -> String {
 }
 
 /// `3 hits`, `1 hit`
-pub(super) fn plural(count: u64, what: &str) -> String {
+pub(crate) fn plural(count: u64, what: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{} {what}{ending}", human_count(count))
 }

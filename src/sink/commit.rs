@@ -93,9 +93,14 @@ impl Table {
         }
     }
 
+    /// The folder of the hits of all windows.
+    pub(super) fn hits_folder(&self) -> Path {
+        Path::from(format!("hits/job={}", self.slug))
+    }
+
     /// The path of a window's hits below the output's root.
     pub(crate) fn hits_path(&self, label: &str) -> Path {
-        Path::from(format!("hits/job={}/window={label}/hits.parquet", self.slug))
+        Path::from(format!("{}/window={label}/hits.parquet", self.hits_folder()))
     }
 
     /// The full name of a window's hits.
@@ -143,6 +148,11 @@ impl Table {
             .with("file", self.root.name(&path))),
             noted => Ok(noted.is_some()),
         }
+    }
+
+    /// The size of the table's windows (or the label of the one that covers a range), if it has noted one.
+    pub(crate) async fn window_size(&self) -> Result<Option<String>> {
+        Ok(self.read::<TableFile>(&self.table_path()).await?.map(|(table, _)| table.window_size))
     }
 
     /// Notes the size of the table's windows, before the first of them is written, in a table that has noted none.

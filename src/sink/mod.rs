@@ -17,6 +17,7 @@ mod commit;
 mod earlier;
 mod history;
 mod hits;
+mod overview;
 mod read;
 mod record;
 mod vacuum;

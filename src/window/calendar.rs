@@ -87,6 +87,14 @@ impl Span {
         self.to
     }
 
+    /// The smallest range around this one that divides into windows of a size.
+    pub(crate) fn around(&self, size: WindowSize) -> Self {
+        match size {
+            WindowSize::All => *self,
+            WindowSize::Every(size) => Self { from: align(self.from, size, false), to: align(self.to, size, true) },
+        }
+    }
+
     /// The windows of this range, in order.
     ///
     /// # Errors
@@ -110,7 +118,9 @@ impl Span {
                 ),
             ));
         }
-        let count = (nanos(self.to) - nanos(self.from)) / size.nanos();
+        // Ranges of centuries have more nanoseconds than 64 bits count.
+        let length = i128::from(nanos(self.to)) - i128::from(nanos(self.from));
+        let count = i64::try_from(length / i128::from(size.nanos())).unwrap_or(i64::MAX);
         if count > MOST_WINDOWS {
             return Err(Error::new(
                 ErrorKind::Usage,
@@ -204,8 +214,10 @@ mod tests {
         for size in ["7h", "25h", "0s", "100ms", "36h"] {
             assert!(size.parse::<WindowSize>().unwrap_err().to_string().contains("do not divide"), "{size}");
         }
-        let error = span("1990-01-01", "2024-01-01").windows("1s".parse().unwrap()).unwrap_err();
-        assert!(error.to_string().contains("choose larger"), "{error}");
+        for (from, size) in [("1990-01-01", "1s"), ("1700-01-01", "1d"), ("1700-01-01", "1s")] {
+            let error = span(from, "2200-01-01").windows(size.parse().unwrap()).unwrap_err();
+            assert!(error.to_string().contains("choose larger"), "{error}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod nights;
 mod oracle;
 mod plans;
 mod properties;
+mod report;
 mod rows;
 mod slt;
 mod stores;

@@ -1,5 +1,6 @@
 //! What was typed. What it means is decided in `settings`.
 
+mod report;
 mod shared;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::generate::TimeUnit;
+pub(super) use report::ReportArgs;
 pub(super) use shared::{NightlyArgs, SettingsArgs, StoreArgs};
 
 const EXIT_CODES: &str = "\
@@ -77,6 +79,8 @@ pub(super) enum Command {
     Diff(DiffArgs),
     /// Print the hits of an output
     Hits(HitsArgs),
+    /// Write a page with what was hunted, what of it is done, and what was found
+    Report(ReportArgs),
     /// Remove what runs that were cut off left in an output
     Vacuum(VacuumArgs),
     /// Print a completion script for a shell
@@ -364,6 +368,8 @@ pub(super) enum HitsFormat {
     Jsonl,
     /// Comma-separated values with a header
     Csv,
+    /// A table of Markdown, for a ticket
+    Markdown,
 }
 
 #[derive(Debug, clap::Args)]

@@ -9,5 +9,5 @@ pub(crate) mod place;
 mod proxy;
 mod refusals;
 pub(crate) mod same;
-mod servers;
+pub(crate) mod servers;
 mod together;

@@ -241,7 +241,7 @@ fn ask(python: &Path, server: Option<&Server>, mut task: Value, body: &[u8]) -> 
 }
 
 /// Clears the environment: no proxy, profile or key of the machine's may decide a test.
-fn bare(command: &mut Command) -> &mut Command {
+pub(crate) fn bare(command: &mut Command) -> &mut Command {
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", root())
 }
 
@@ -342,7 +342,7 @@ fn azurite(tests: &str) -> Option<PathBuf> {
 
 /// Installs a part of the tools where that is not yet done, and names a file of it. A mark is made last: a folder
 /// without it was left half-way and is made anew.
-fn install(part: &str, file: &str, fill: impl FnOnce(&Path, &File)) -> PathBuf {
+pub(crate) fn install(part: &str, file: &str, fill: impl FnOnce(&Path, &File)) -> PathBuf {
     let (folder, mark) = (root().join(part), root().join(format!("{part}.done")));
     let whole = || mark.exists() && folder.join(file).exists();
     if !whole() {
@@ -363,14 +363,14 @@ fn install(part: &str, file: &str, fill: impl FnOnce(&Path, &File)) -> PathBuf {
 
 /// The lock is the command's standard input too (nothing is to be read there): were this process killed, nobody else
 /// would begin before the command is through.
-fn run(lock: &File, command: &mut Command) {
+pub(crate) fn run(lock: &File, command: &mut Command) {
     let output = command.stdin(lock.try_clone().unwrap()).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&said));
 }
 
 /// None, once it is said which tests are left out, where `program` cannot do its part. CI must leave nothing out.
-fn needs(tests: &str, program: &str, args: &[&str]) -> Option<()> {
+pub(crate) fn needs(tests: &str, program: &str, args: &[&str]) -> Option<()> {
     let tried = Command::new(program).args(args).stdin(Stdio::null()).output();
     let why = match tried {
         Ok(output) if output.status.success() => return Some(()),
