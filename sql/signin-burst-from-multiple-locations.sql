@@ -57,6 +57,7 @@ bursts AS (
    AND bin(earlier.TimeGenerated, $lookup_bin) >= bin(later.TimeGenerated - $lookup_window, $lookup_bin)
    AND earlier.locationString <> later.locationString
   WHERE later.TimeGenerated >= $range_start                     -- a pair belongs to the window of its second sign-in
+    AND earlier.TimeGenerated >= $range_start - $lookup_window - $lookup_bin   -- nothing earlier is in reach
 )
 
 SELECT

@@ -278,6 +278,11 @@ impl Job {
         })
     }
 
+    /// How far the first event of a sequence may lie before a window.
+    pub(crate) fn lookback(&self) -> Result<Timespan> {
+        self.span("lookback", &self.manifest.window.lookback)
+    }
+
     /// A span that `window` has under `key`: a timespan parameter, a time span, or a sum of these.
     fn span(&self, key: &str, text: &str) -> Result<Timespan> {
         let mut nanos = 0_i64;

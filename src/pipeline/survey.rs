@@ -23,7 +23,7 @@ pub struct WindowPlan {
     pub(crate) files: Vec<usize>,
     /// Partitions of its own range that do not exist.
     pub missing: Vec<Partition>,
-    /// Whether any partition exists that can hold a row of its own range.
+    /// Whether any partition of any table exists that can hold a row of its own range.
     pub has_source: bool,
 }
 
@@ -181,9 +181,10 @@ impl Survey {
                 plan.files.extend(holding(from, to));
                 (holding(start, to).next().is_some(), Vec::new())
             };
-            // What makes a window is its source; further tables may be empty.
+            // Each table is looked at by itself, as by KQL's union: one of them is enough to find something in.
+            plan.has_source |= has_source;
             if is_source {
-                (plan.has_source, plan.missing) = (has_source, missing);
+                plan.missing = missing;
             }
         }
         self.files.extend(files);

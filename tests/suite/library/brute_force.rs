@@ -13,11 +13,12 @@ use crate::properties::check;
 use crate::rows::EDGE;
 
 pub(super) fn oracle(rows: &[Row], window: Window, more_than: i64) -> Vec<Hit> {
-    let mut counts: BTreeMap<(i128, String, String), (i64, i64)> = BTreeMap::new();
+    let mut counts: BTreeMap<(i128, [String; 3]), (i64, i64)> = BTreeMap::new();
     for row in rows {
         let Some(time) = row.time.filter(|time| window.start <= *time && *time < window.end) else { continue };
         let hour = time.div_euclid(HOUR) * HOUR;
-        let key = (hour, row.text("UserPrincipalName").to_owned(), row.text("IPAddress").to_owned());
+        let key = ["UserPrincipalName", "UserDisplayName", "IPAddress"].map(|column| row.text(column).to_owned());
+        let key = (hour, key);
         let count = counts.entry(key).or_default();
         match row.text("ResultType") {
             "0" | "50125" | "50140" | "70043" | "70044" => count.1 += 1,
@@ -25,10 +26,11 @@ pub(super) fn oracle(rows: &[Row], window: Window, more_than: i64) -> Vec<Hit> {
         }
     }
     let kept = counts.into_iter().filter(|(_, (failures, successes))| *failures > more_than && *successes > 0);
-    kept.map(|((hour, user, ip), (failures, successes))| {
+    kept.map(|((hour, [user, name, ip]), (failures, successes))| {
         hit(&[
             ("TimeGenerated", json!(shown(hour))),
             ("UserPrincipalName", json!(user)),
+            ("UserDisplayName", json!(name)),
             ("IPAddress", json!(ip)),
             ("FailureCount", json!(failures)),
             ("SuccessCount", json!(successes)),
@@ -46,6 +48,7 @@ fn some_rows() -> impl Strategy<Value = Vec<Row>> {
         vec![-1_000, 0, 1_000, HOUR - 1_000, HOUR, HOUR + 30 * MINUTE, 12 * HOUR],
         vec![
             ("UserPrincipalName", vec![Some("bob@x.org"), Some("Bob@x.org"), None, Some("")]),
+            ("UserDisplayName", vec![Some("Bob"), Some("Bob"), Some("Bob"), None]),
             ("IPAddress", vec![Some("10.1.2.3"), Some("10.1.2.3"), None]),
             ("ResultType", vec![Some("0"), Some("50126"), Some("50126"), Some("50140"), Some("0 "), None]),
         ],

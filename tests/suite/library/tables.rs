@@ -67,6 +67,19 @@ fn tables_are_not_confused() {
     assert_eq!(alone.record("2024-05-01")["tables"], serde_json::Value::Null);
 }
 
+/// As KQL's union looks at each table by itself.
+#[test]
+fn a_window_needs_no_partition_of_the_source_where_a_further_table_has_one() {
+    let source = write(&super::lake::job(SLUG), &rows("bob", 2)[..3], Dynamic::Json);
+    let other = further(&rows("eve", 2));
+    let tables = [(FURTHER, other.path())];
+    let found = |from: &str| {
+        let ask = Ask { from: at(from), ..ask(&tables) };
+        ask.run(source.path()).unwrap().hits("2024-05-02").len()
+    };
+    assert_eq!((found("2024-05-01"), found("2024-05-02")), (1, 1), "together and alone");
+}
+
 #[test]
 fn a_file_of_a_further_table_makes_a_window_stale() {
     let lake = write(&super::lake::job(SLUG), &rows("bob", 2), Dynamic::Json);
