@@ -34,8 +34,8 @@ pub use explain::{check, explain};
 pub use functions::{aggregates as aggregate_functions, all as functions};
 pub use generate::{GenerateError, Generated, PlantedHit, TenantSpec, TimeUnit, generate};
 pub use job::{
-    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, Job, NightlySpec, OutputSpec, RunSpec, Severity,
-    SourceSpec, StoreSpec, Value, WindowSpec,
+    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, Job, NightlySpec, OutputFormat, OutputSpec,
+    RunSpec, Severity, SourceSpec, StoreSpec, Value, WindowSpec,
 };
 pub use lake::{Layout, Partition, Resolution};
 pub use pipeline::{

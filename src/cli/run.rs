@@ -82,6 +82,9 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
 
 async fn dry_run(job: &Job, settings: &Settings, as_json: bool) -> Result<()> {
     let table = Table::open(&settings.stores, &settings.output, &settings.output_store, job.slug()).await?;
+    if let Some(table) = &table {
+        table.check(&pipeline::size_of_windows(settings)?, settings.output_format)?;
+    }
     let plan = Plan::new(job, settings, table.as_ref()).await?;
     warn(&plan.warnings());
     if as_json { output::json(&plan_json(&plan)) } else { output::write(plan_text(&plan).as_bytes()) }

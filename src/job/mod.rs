@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use manifest::{
-    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, NightlySpec, OutputSpec, RunSpec, Severity,
-    SourceSpec, StoreSpec, WindowSpec,
+    ColumnSpec, ColumnType, EntityMapping, EpochUnit, FieldMapping, NightlySpec, OutputFormat, OutputSpec, RunSpec,
+    Severity, SourceSpec, StoreSpec, WindowSpec,
 };
 pub use parameter::Value;
 pub(crate) use sql::{HuntSql as Sql, placeholders_mut};

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use tracing::Instrument;
 
 use super::evaluate::{Evaluated, evaluate};
@@ -18,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::report::{Left, Outcome};
 use crate::settings::Settings;
-use crate::sink::{Evaluation, Table};
+use crate::sink::{Evaluation, RunRecord, Seen, Table};
 use crate::timespan::Timespan;
 use crate::window::{Window, chunks, nanos};
 
@@ -47,6 +48,9 @@ pub(super) struct Round<'a> {
     /// Whether the hunt lets go of rows while it reads.
     pub(super) passes: bool,
 }
+
+/// A window that was evaluated: its position, its hits as a file, its record, and what it had before.
+type Prepared = (usize, Vec<u8>, RunRecord, Seen);
 
 /// What kept a chunk from being done.
 enum Cut {
@@ -207,7 +211,7 @@ impl Round<'_> {
         tracing::debug!(windows = chunk.len(), rows = extent.rows, seconds = evaluation.seconds, "evaluated a chunk");
         tally.rows_read += extent.rows;
         tally.bytes_read += extent.bytes;
-        let prepared: Vec<_> = chunk
+        let prepared: Vec<Prepared> = chunk
             .iter()
             .zip(rows)
             .map(|(index, rows)| {
@@ -215,18 +219,7 @@ impl Round<'_> {
                 (*index, rows.file, record, self.plan.seen.get(index).cloned().unwrap_or_default())
             })
             .collect();
-        let stop = &self.settings.stop;
-        let mut commits = futures::stream::iter(prepared)
-            .map(|(index, hits, record, seen)| async move {
-                // A commit that has begun is finished: it has two steps, and between them its window is not done.
-                if stop.is_stopped() {
-                    return (index, None);
-                }
-                let span =
-                    tracing::info_span!(target: SPANS, "commit", window = record.window.label, hits = record.hits);
-                (index, Some(self.table.commit(hits, record, seen).instrument(span).await))
-            })
-            .buffer_unordered(CONCURRENT_WINDOWS);
+        let mut commits = self.commits(prepared);
         let mut cut = None;
         while let Some((index, committed)) = commits.next().await {
             match committed {
@@ -249,6 +242,37 @@ impl Round<'_> {
             }
         }
         Ok(cut)
+    }
+
+    /// Commits windows that are evaluated: as they come, or in one commit where the table takes them so. `None` for those
+    /// that are left, as the run was asked to stop.
+    fn commits(&self, prepared: Vec<Prepared>) -> BoxStream<'_, (usize, Option<Result<RunRecord>>)> {
+        let stop = &self.settings.stop;
+        if self.table.commits_together() {
+            let together = async move {
+                let (indices, windows): (Vec<usize>, Vec<_>) =
+                    prepared.into_iter().map(|(index, hits, record, seen)| (index, (hits, record, seen))).unzip();
+                // A commit that has begun is finished: between its steps no window is done.
+                let committed: Vec<_> = match stop.is_stopped() {
+                    true => indices.iter().map(|_| None).collect(),
+                    false => {
+                        let span = tracing::info_span!(target: SPANS, "commit", windows = windows.len());
+                        let committed = self.table.commit_together(windows).instrument(span).await;
+                        committed.into_iter().map(Some).collect()
+                    }
+                };
+                futures::stream::iter(indices.into_iter().zip(committed))
+            };
+            return futures::stream::once(together).flatten().boxed();
+        }
+        let each = |(index, hits, record, seen): Prepared| async move {
+            if stop.is_stopped() {
+                return (index, None);
+            }
+            let span = tracing::info_span!(target: SPANS, "commit", window = record.window.label, hits = record.hits);
+            (index, Some(self.table.commit(hits, record, seen).instrument(span).await))
+        };
+        futures::stream::iter(prepared).map(each).buffer_unordered(CONCURRENT_WINDOWS).boxed()
     }
 
     /// The files of some windows, each once.

@@ -112,6 +112,9 @@ pub struct HitFile {
     /// What the store calls this state of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// Of a Delta table: its path there. `None` for a window without hits, which has no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// The job of a record.
