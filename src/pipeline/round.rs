@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::LocalBoxStream;
 use tracing::Instrument;
 
 use super::evaluate::{Evaluated, evaluate};
@@ -246,7 +246,7 @@ impl Round<'_> {
 
     /// Commits windows that are evaluated: as they come, or in one commit where the table takes them so. `None` for those
     /// that are left, as the run was asked to stop.
-    fn commits(&self, prepared: Vec<Prepared>) -> BoxStream<'_, (usize, Option<Result<RunRecord>>)> {
+    fn commits(&self, prepared: Vec<Prepared>) -> LocalBoxStream<'_, (usize, Option<Result<RunRecord>>)> {
         let stop = &self.settings.stop;
         if self.table.commits_together() {
             let together = async move {
@@ -263,16 +263,16 @@ impl Round<'_> {
                 };
                 futures::stream::iter(indices.into_iter().zip(committed))
             };
-            return futures::stream::once(together).flatten().boxed();
+            return futures::stream::once(together).flatten().boxed_local();
         }
-        let each = |(index, hits, record, seen): Prepared| async move {
+        let each = move |(index, hits, record, seen): Prepared| async move {
             if stop.is_stopped() {
                 return (index, None);
             }
             let span = tracing::info_span!(target: SPANS, "commit", window = record.window.label, hits = record.hits);
             (index, Some(self.table.commit(hits, record, seen).instrument(span).await))
         };
-        futures::stream::iter(prepared).map(each).buffer_unordered(CONCURRENT_WINDOWS).boxed()
+        futures::stream::iter(prepared).map(each).buffer_unordered(CONCURRENT_WINDOWS).boxed_local()
     }
 
     /// The files of some windows, each once.

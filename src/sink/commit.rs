@@ -198,7 +198,7 @@ impl Table {
         match self.delta() {
             None => self.fetch(&self.hits_path(label)).await,
             Some(delta) => match delta.files(label).await.as_slice() {
-                [file] => self.fetch(&delta.path(file)).await,
+                [file] => self.fetch(&delta.path(&file.path)).await,
                 _ => Ok(None),
             },
         }

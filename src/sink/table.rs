@@ -65,12 +65,12 @@ impl Table {
     async fn at(root: Root, slug: &str) -> Result<Self> {
         let mut table = Self { root, slug: slug.to_owned(), noted: None, delta: None, warned: Arc::default() };
         if let Some((noted, _)) = table.read(&table.table_path()).await? {
-            table.note(noted)?;
+            table.remember(noted)?;
         }
         Ok(table)
     }
 
-    fn note(&mut self, noted: TableFile) -> Result<()> {
+    fn remember(&mut self, noted: TableFile) -> Result<()> {
         self.delta = match noted.format {
             OutputFormat::Parquet => None,
             OutputFormat::Delta => Some(Arc::new(DeltaOutput::new(&self.root, &self.slug)?)),
@@ -162,7 +162,7 @@ impl Table {
             // Somebody else noted theirs meanwhile, or this is our own, whose answer was lost.
             Put::Changed => self.read(&path).await?.map_or(table, |(noted, _)| noted),
         };
-        self.note(noted)?;
+        self.remember(noted)?;
         self.check(size, format)?;
         Ok(self)
     }

@@ -137,14 +137,22 @@ async fn sweep(mut table: Log, now: DateTime<Utc>, age: TimeDelta, dry: bool, fo
             .with("url", &root.display)
             .caused_by(redact(&error.to_string()).into_owned())
     };
-    let vacuum = table.table().clone().vacuum().with_mode(VacuumMode::Full).with_dry_run(dry);
     // A retention that the user chose is no mistake.
-    let vacuum = vacuum.with_retention_period(age).with_enforce_retention_duration(false);
-    let (after, metrics) = vacuum.await.map_err(refused)?;
-    for path in metrics.files_deleted {
-        let size = sizes.get(&path).copied().unwrap_or_default();
-        found.expired.push(Leftover { name: root.name(&Path::from(path)), size });
+    let vacuum = |dry| {
+        let vacuum = table.table().clone().vacuum().with_mode(VacuumMode::Full).with_dry_run(dry);
+        vacuum.with_retention_period(age).with_enforce_retention_duration(false)
+    };
+    // The log remembers removed files for a while after they are gone; those alone are no reason for two more versions.
+    let there = |files: Vec<String>| -> Vec<(String, u64)> {
+        files.into_iter().filter_map(|path| sizes.get(&path).map(|size| (path, *size))).collect()
+    };
+    let (mut after, metrics) = vacuum(true).await.map_err(refused)?;
+    let mut files = there(metrics.files_deleted);
+    if !dry && !files.is_empty() {
+        let (vacuumed, metrics) = vacuum(false).await.map_err(refused)?;
+        (after, files) = (vacuumed, there(metrics.files_deleted));
     }
+    found.expired.extend(files.into_iter().map(|(path, size)| Leftover { name: root.name(&Path::from(path)), size }));
     if let (false, Some(version)) = (dry, after.version()) {
         let before = (now - age).timestamp_millis();
         cleanup_expired_logs_for(version, after.log_store().as_ref(), before, None).await.map_err(refused)?;

@@ -100,7 +100,6 @@ impl Table {
             let wrong = || Error::new(ErrorKind::Output, "the output is no Delta table");
             return pending.iter().map(|_| Err(wrong())).collect();
         };
-        let versions = delta.versions().await;
         let done = async {
             self.stage(delta, &mut pending).await;
             self.commit_hits(delta, &mut pending).await?;
@@ -122,7 +121,7 @@ impl Table {
             .buffered(CONCURRENT_WINDOWS);
         let records = records.collect().await;
         // Last: a run that is killed here has nothing left to do.
-        delta.checkpoint(versions).await;
+        delta.checkpoint().await;
         records
     }
 
@@ -225,17 +224,9 @@ impl DeltaOutput {
         place.put(partition, digest, bytes).await
     }
 
-    /// The versions of both tables, as they were last read.
-    async fn versions(&self) -> [Option<u64>; 2] {
-        // One lock at a time.
-        let hits = self.hits.lock().await.table().version();
-        let runs = self.runs.lock().await.table().version();
-        [hits, runs]
-    }
-
-    async fn checkpoint(&self, before: [Option<u64>; 2]) {
-        self.hits.lock().await.checkpoint(before[0]).await;
-        self.runs.lock().await.checkpoint(before[1]).await;
+    async fn checkpoint(&self) {
+        self.hits.lock().await.checkpoint().await;
+        self.runs.lock().await.checkpoint().await;
     }
 }
 

@@ -10,3 +10,4 @@ mod proxy;
 mod refusals;
 pub(crate) mod same;
 mod servers;
+pub(crate) mod tables;
