@@ -41,6 +41,8 @@ pub(super) struct Pending {
     hits: Bytes,
     digest: String,
     seen: Seen,
+    /// Whether its file has to be put anew although the log names one of this content: the object is gone or damaged.
+    renew: bool,
     /// Its new file, if it has hits and no file of this content yet.
     added: Option<Add>,
     /// The file that its hits are in, once they are committed; `None` if it has none.
@@ -67,10 +69,11 @@ impl Pending {
             [file] => self.record.hits > 0 && file.has(&self.digest),
             _ => false,
         };
+        let as_seen = now == self.seen.files;
         match same {
-            true => Step::Nothing(now.first().cloned()),
-            false if now == self.seen.files => Step::Replace,
-            false => Step::Conflict,
+            true if !(self.renew && as_seen) => Step::Nothing(now.first().cloned()),
+            _ if as_seen => Step::Replace,
+            _ => Step::Conflict,
         }
     }
 
@@ -92,8 +95,9 @@ impl Table {
         let mut pending: Vec<Pending> = windows
             .into_iter()
             .map(|(hits, record, seen)| {
-                let (hits, added, place, failure) = (Bytes::from(hits), None, None, None);
-                Pending { digest: sha256(&hits), record, hits, seen, added, place, failure }
+                let (hits, renew) = (Bytes::from(hits), false);
+                let digest = sha256(&hits);
+                Pending { record, hits, digest, seen, renew, added: None, place: None, failure: None }
             })
             .collect();
         let Some(delta) = self.delta() else {
@@ -113,13 +117,17 @@ impl Table {
         }
         let records = stream::iter(pending)
             .map(|window| async move {
-                match &window.failure {
-                    Some(error) => Err(error.clone()),
+                match window.failure {
+                    Some(error) => (Err(error), None),
                     None => self.commit_record(delta, window).await,
                 }
             })
             .buffered(CONCURRENT_WINDOWS);
-        let records = records.collect().await;
+        let (records, others): (Vec<_>, Vec<_>) = records.unzip().await;
+        let others: Vec<_> = others.into_iter().flatten().collect();
+        if let Err(error) = rows::mend(delta, &others).await {
+            tracing::warn!(%error, "rows of the runs table are not of the records beside them; run again with --force");
+        }
         // Last: a run that is killed here has nothing left to do.
         delta.checkpoint().await;
         records
@@ -131,6 +139,10 @@ impl Table {
             .map(|window| async move {
                 let staged = async {
                     window.record.earlier = self.keep_earlier(&window.seen, &window.digest).await?;
+                    if let Step::Nothing(Some(file)) = window.step(&window.seen.files) {
+                        let there = self.fetch(&delta.path(&file.path)).await?;
+                        window.renew = there.is_none_or(|(bytes, _)| bytes != window.hits);
+                    }
                     if matches!(window.step(&window.seen.files), Step::Replace) && window.record.hits > 0 {
                         let partition = [window.label().to_owned()];
                         let put = delta.put_hits(&partition, &window.digest, window.hits.clone());
@@ -207,14 +219,32 @@ impl Table {
         while named.next().await.is_some() {}
     }
 
-    async fn commit_record(&self, delta: &DeltaOutput, window: Pending) -> Result<RunRecord> {
+    /// Puts the record of a window, and gives beside it the one that another run put instead, if so.
+    async fn commit_record(&self, delta: &DeltaOutput, window: Pending) -> (Result<RunRecord>, Option<Other>) {
         let expected = window.seen.record.as_ref().map(|(_, version)| version.clone());
         let ours = async || {
             self.refresh().await?;
             Ok(window.is_ours(&delta.files(window.label()).await))
         };
-        self.put_record(window.record.clone(), expected, &ours).await.map(|(record, _)| record)
+        let run = window.record.run.clone();
+        let put = self.put_record(window.record.clone(), expected, &ours).await;
+        let record = match &put {
+            Ok((_, true)) => None,
+            Ok((record, false)) => Some(record.clone()),
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                let there = self.read::<RunRecord>(&self.record_path(window.label())).await;
+                there.ok().flatten().map(|(record, _)| record)
+            }
+            Err(_) => None,
+        };
+        (put.map(|(record, _)| record), record.map(|record| Other { run, record }))
     }
+}
+
+/// The record of another run, beside which the row of `run` stands.
+pub(super) struct Other {
+    pub(super) run: Option<String>,
+    pub(super) record: RunRecord,
 }
 
 impl DeltaOutput {

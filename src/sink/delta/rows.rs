@@ -7,19 +7,20 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
 use datafusion::arrow::compute::{concat_batches, filter_record_batch, sort_to_indices, take_record_batch};
 use datafusion::arrow::datatypes::{FieldRef, Schema};
-use deltalake_core::kernel::Action;
+use deltalake_core::kernel::{Action, StructType};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
-use super::commit::{Pending, TRIES, busy, pause, predicate};
+use super::commit::{Other, Pending, TRIES, busy, pause, predicate};
 use super::log::Log;
 use super::{DeltaOutput, File, schema};
 use crate::error::Result;
 use crate::sink::hits::{encode, encoding_error};
 use crate::sink::read::decode;
+use crate::sink::record::RunRecord;
 use crate::sink::row;
 use crate::sink::table::{Table, sha256};
 use crate::store::{Action as Request, failed};
@@ -29,49 +30,101 @@ const PARTITION: &str = "job";
 
 /// Commits the rows of the windows whose hits are committed.
 pub(super) async fn commit(table: &Table, delta: &DeltaOutput, pending: &mut [Pending]) -> Result<()> {
+    let Some(first) = pending.iter().find(|window| window.failure.is_none()) else { return Ok(()) };
+    let columns = without_job(row::rows([&first.record])?)?;
+    let columns = schema::table_of(columns.schema_ref(), &["job", "month"])?;
     for attempt in 0..TRIES {
         pause(attempt).await;
         let mut runs = delta.runs.lock().await;
         runs.refresh().await?;
+        runs.create(&columns, "runs").await?;
         // After the rows were read: whoever replaces the hits from here on also finds other rows than it read.
         table.refresh().await?;
-        let mut months: BTreeMap<String, Vec<&Pending>> = BTreeMap::new();
         for window in pending.iter_mut().filter(|window| window.failure.is_none()) {
             let now: Vec<File> = delta.files(window.label()).await;
             if !window.is_ours(&now) {
                 window.failure = Some(table.conflict(window.label()));
             }
         }
-        for window in pending.iter().filter(|window| window.failure.is_none()) {
-            months.entry(window.record.window.start.format("%Y-%m").to_string()).or_default().push(window);
-        }
-        let Some(first) = months.values().flatten().next() else { return Ok(()) };
-        let columns = without_job(row::rows([&first.record])?)?;
-        let columns = schema::table_of(columns.schema_ref(), &["job", "month"])?;
-        runs.create(&columns, "runs").await?;
-        let (mut actions, mut adds) = (Vec::new(), Vec::new());
-        for (month, windows) in &months {
-            let partition = [delta.slug.clone(), month.clone()];
-            let mut batches = vec![without_job(row::rows(windows.iter().map(|window| &window.record))?)?];
-            let labels: HashSet<&str> = windows.iter().map(|window| window.label()).collect();
-            for active in runs.files(&partition) {
-                batches.extend(others(&runs, &active.file, &labels).await?);
-                actions.push(Action::Remove(active.remove.clone()));
-            }
-            let bytes = Bytes::from(encode(&sorted(&batches)?)?);
-            adds.push(runs.place().put(&partition, &sha256(&bytes), bytes).await?);
-        }
-        actions.extend(adds.iter().cloned().map(Action::Add));
-        actions.extend(runs.widened(&columns)?);
-        let months: Vec<String> = months.into_keys().collect();
-        let predicate = format!("job = '{}' AND {}", delta.slug, predicate("month", &months));
-        match runs.commit(actions, predicate).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => runs.place().forget(&adds).await,
-            Err(error) => return Err(error),
+        let records: Vec<&RunRecord> =
+            pending.iter().filter(|window| window.failure.is_none()).map(|window| &window.record).collect();
+        if records.is_empty() || put(&mut runs, &delta.slug, &columns, &records).await? {
+            return Ok(());
         }
     }
     Err(busy())
+}
+
+/// Puts the rows of records that other runs put, in the place of those that the runs which came too late for theirs did.
+///
+/// Two runs can find the same hits from something else; whose row is there last and whose record is first is chance.
+pub(super) async fn mend(delta: &DeltaOutput, others: &[Other]) -> Result<()> {
+    for attempt in 0..TRIES {
+        let Some(first) = others.first() else { return Ok(()) };
+        let columns = without_job(row::rows([&first.record])?)?;
+        let columns = schema::table_of(columns.schema_ref(), &["job", "month"])?;
+        pause(attempt).await;
+        let mut runs = delta.runs.lock().await;
+        runs.refresh().await?;
+        let mut records: Vec<&RunRecord> = Vec::new();
+        for other in others {
+            // A row that is of neither run is of one that came later, and right.
+            if run_of(&runs, &delta.slug, &other.record).await? == other.run {
+                records.push(&other.record);
+            }
+        }
+        if records.is_empty() || put(&mut runs, &delta.slug, &columns, &records).await? {
+            return Ok(());
+        }
+    }
+    Err(busy())
+}
+
+/// The run that the row of a window is of.
+async fn run_of(runs: &Log, slug: &str, record: &RunRecord) -> Result<Option<String>> {
+    for active in runs.files(&[slug.to_owned(), month(record)]) {
+        for batch in read(runs, &active.file).await? {
+            let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+            let (Some(labels), Some(of)) = (text("window_label"), text("run")) else { continue };
+            if let Some(row) = labels.iter().position(|label| label == Some(record.window.label.as_str())) {
+                return Ok((!of.is_null(row)).then(|| of.value(row).to_owned()));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn month(record: &RunRecord) -> String {
+    record.window.start.format("%Y-%m").to_string()
+}
+
+/// Replaces the rows of the windows of `records`; gives false if another run committed since the log was read.
+async fn put(runs: &mut Log, slug: &str, columns: &StructType, records: &[&RunRecord]) -> Result<bool> {
+    let mut months: BTreeMap<String, Vec<&RunRecord>> = BTreeMap::new();
+    for record in records {
+        months.entry(month(record)).or_default().push(record);
+    }
+    let (mut actions, mut adds) = (Vec::new(), Vec::new());
+    for (month, records) in &months {
+        let partition = [slug.to_owned(), month.clone()];
+        let mut batches = vec![without_job(row::rows(records.iter().copied())?)?];
+        let labels: HashSet<&str> = records.iter().map(|record| record.window.label.as_str()).collect();
+        for active in runs.files(&partition) {
+            batches.extend(others(runs, &active.file, &labels).await?);
+            actions.push(Action::Remove(active.remove.clone()));
+        }
+        let bytes = Bytes::from(encode(&sorted(&batches)?)?);
+        adds.push(runs.place().put(&partition, &sha256(&bytes), bytes).await?);
+    }
+    actions.extend(adds.iter().cloned().map(Action::Add));
+    actions.extend(runs.widened(columns)?);
+    let months: Vec<String> = months.into_keys().collect();
+    let predicate = format!("job = '{slug}' AND {}", predicate("month", &months));
+    let committed = runs.commit(actions, predicate).await?;
+    if !committed {
+        runs.place().forget(&adds).await;
+    }
+    Ok(committed)
 }
 
 fn without_job(rows: RecordBatch) -> Result<RecordBatch> {
@@ -80,13 +133,17 @@ fn without_job(rows: RecordBatch) -> Result<RecordBatch> {
     rows.project(&kept).map_err(encoding_error)
 }
 
-/// The rows of a file that are of none of the windows.
-async fn others(runs: &Log, file: &File, labels: &HashSet<&str>) -> Result<Vec<RecordBatch>> {
+async fn read(runs: &Log, file: &File) -> Result<Vec<RecordBatch>> {
     let path = Path::from(file.path.as_str());
     let unreadable = |e| failed(runs.root(), &path, Request::Read, e);
     let bytes = runs.root().store.get(&path).await.map_err(unreadable)?.bytes().await.map_err(unreadable)?;
+    decode(bytes, &runs.root().name(&path))
+}
+
+/// The rows of a file that are of none of the windows.
+async fn others(runs: &Log, file: &File, labels: &HashSet<&str>) -> Result<Vec<RecordBatch>> {
     let mut rows = Vec::new();
-    for batch in decode(bytes, &runs.root().name(&path))? {
+    for batch in read(runs, file).await? {
         let label = batch.column_by_name("window_label").and_then(|labels| labels.as_string_opt::<i32>());
         let Some(label) = label else { continue };
         let keep: BooleanArray = label.iter().map(|label| Some(!label.is_some_and(|l| labels.contains(l)))).collect();

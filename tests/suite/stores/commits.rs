@@ -32,7 +32,7 @@ pub(crate) fn check_whole(place: &Place) {
         let of: Vec<&Value> = rows.iter().filter(|row| row["window_label"] == *label).collect();
         assert_eq!(of.len(), 1, "{what}: one row a window");
         assert_eq!(of[0]["hits"], record["hits"], "{what}");
-        assert_eq!(of[0]["fingerprint"], record["job"]["fingerprint"], "{what}");
+        assert_eq!(of[0]["fingerprint"], record["job"]["fingerprint"], "{what}: the row is not of its record");
     }
 }
 

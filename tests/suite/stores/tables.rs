@@ -309,7 +309,7 @@ fn a_delta_run_that_ends_after_any_put_loses_and_doubles_nothing() {
                         puts += step;
                         assert!(puts < 100, "{}", backend.name());
                     }
-                    assert!(puts > 9, "{}: {puts} puts", backend.name());
+                    assert!(puts >= 9, "{}: {puts} puts", backend.name());
                 }
             });
         }
@@ -384,6 +384,7 @@ fn commands_work_on_a_delta_table() {
         let changed = stdout(&diff(&place));
         assert!(!changed.contains(": 0 new, 0 gone, 0 changed"), "{changed}");
 
+        run(&["--force", "--param", "max_distribution=1"]);
         // What was replaced is kept as long as it is told to be, and no longer.
         let vacuum = |more: &[&str]| {
             let swept = place.lakehunt(&[&["vacuum", &output, "--json"], more].concat());
@@ -401,7 +402,7 @@ fn commands_work_on_a_delta_table() {
         assert_eq!(code(&forgotten), Some(0));
         assert!(stderr(&forgotten).contains("vacuum has removed"), "{}", stderr(&forgotten));
         // And the table goes on.
-        run(&["--force", "--param", "max_distribution=1"]);
+        run(&["--force"]);
         check_whole(&place);
     }
 }
