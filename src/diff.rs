@@ -44,7 +44,7 @@ pub(crate) async fn diff(job: &Job, settings: &Settings, since: Option<DateTime<
             .with("url", &settings.output));
     };
     let windows = settings.windows()?;
-    table.refresh().await?;
+    table.before_looks().await?;
     let pairs: Vec<Option<Option<[Vec<RecordBatch>; 2]>>> = futures::stream::iter(&windows)
         .map(|window| {
             let table = &table;

@@ -19,7 +19,8 @@
 //! Of a Delta table hits and rows are commits to its log (`delta`), in the same order; the record is the same file.
 
 use bytes::Bytes;
-use object_store::{ObjectStoreExt, UpdateVersion};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt, UpdateVersion};
 
 use super::delta::File;
 use super::record::{HitFile, RunRecord};
@@ -58,31 +59,44 @@ impl Seen {
 impl Table {
     /// Looks at what a window has. The hits first: a run that commits between the two looks is then noticed by the hits.
     ///
-    /// Of a Delta table this is what its log said when it was last read; see [`Self::refresh`].
+    /// Of a Delta table this is what its log said when it was last read; see [`Self::before_looks`].
     pub(crate) async fn look(&self, label: &str) -> Result<Seen> {
         if let Some(delta) = self.delta() {
             return self.look_at_delta(delta, label).await;
         }
-        let path = self.hits_path(label);
-        let hits = match self.store().head(&path).await {
-            Ok(meta) => Some(meta),
-            Err(e) if is_absent(&e) => None,
-            Err(e) => return Err(failed(self.root(), &path, Action::Read, e)),
-        };
+        let (hits_path, row_path) = (self.hits_path(label), self.row_path(label));
+        let (hits, row) = futures::try_join!(self.head(&hits_path), self.head(&row_path))?;
         let record = self.read::<RunRecord>(&self.record_path(label)).await?;
         let whole = match (&hits, &record) {
-            (Some(hits), Some((record, _))) => match &record.hit_file {
-                // Of a version that did not note it.
-                None => true,
-                Some(file) if file.size != hits.size => false,
-                Some(file) if file.etag.is_some() && file.etag == hits.e_tag => true,
-                // A table that was copied has other etags and the same bytes.
-                Some(file) => self.hits(label).await?.is_some_and(|(bytes, _)| sha256(&bytes) == file.sha256),
-            },
+            (Some(hits), Some((record, _))) => {
+                self.is(&hits_path, Some(hits), record.hit_file.as_ref()).await?
+                    && self.is(&row_path, row.as_ref(), record.row_file.as_ref()).await?
+            }
             _ => false,
         };
         let hits = hits.map(|meta| UpdateVersion { e_tag: meta.e_tag, version: meta.version });
         Ok(Seen { hits, files: Vec::new(), record, whole })
+    }
+
+    pub(super) async fn head(&self, path: &Path) -> Result<Option<ObjectMeta>> {
+        match self.store().head(path).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) => Err(failed(self.root(), path, Action::Read, e)),
+        }
+    }
+
+    /// Whether what is there is the file that a record names.
+    pub(super) async fn is(&self, path: &Path, there: Option<&ObjectMeta>, named: Option<&HitFile>) -> Result<bool> {
+        match (there, named) {
+            // Of a version that did not note it.
+            (_, None) => Ok(true),
+            (None, Some(_)) => Ok(false),
+            (Some(there), Some(named)) if there.size != named.size => Ok(false),
+            (Some(there), Some(named)) if named.etag.is_some() && named.etag == there.e_tag => Ok(true),
+            // A table that was copied has other etags and the same bytes.
+            (_, Some(named)) => Ok(self.fetch(path).await?.is_some_and(|(bytes, _)| sha256(&bytes) == named.sha256)),
+        }
     }
 
     /// Puts hits, row and record of a window in place, in this order, if the window is still as it was `seen`.
@@ -109,7 +123,10 @@ impl Table {
         };
         record.hit_file = Some(HitFile { size, sha256: digest, etag: version.e_tag, path: None });
         let ours = async || Ok(self.hits(&label).await?.is_some_and(|(there, _)| there == hits));
-        let row = self.put_row(&record, row_seen, &ours).await?;
+        let row_bytes = Bytes::from(row::file(&record)?);
+        let (row_size, row_digest) = (row_bytes.len() as u64, sha256(&row_bytes));
+        let row = self.put_row(&label, row_bytes, row_seen, &ours).await?;
+        record.row_file = Some(HitFile { size: row_size, sha256: row_digest, etag: row.e_tag.clone(), path: None });
         let put = self.put_record(record, seen.record.map(|(_, version)| version), &ours).await;
         // The record that is there is another run's, and so has to be the row.
         let other = match &put {
@@ -129,12 +146,12 @@ impl Table {
     /// Puts the row of a window, whose hits are `ours`, and gives its version.
     async fn put_row(
         &self,
-        record: &RunRecord,
+        label: &str,
+        row: Bytes,
         mut seen: Option<UpdateVersion>,
         ours: &impl AsyncFn() -> Result<bool>,
     ) -> Result<UpdateVersion> {
-        let path = self.row_path(&record.window.label);
-        let row = Bytes::from(row::file(record)?);
+        let path = self.row_path(label);
         for _ in 0..LOOKS {
             if let Put::Done(version) = self.put(&path, row.clone(), seen).await? {
                 return Ok(version);
@@ -148,7 +165,7 @@ impl Table {
                 break;
             }
         }
-        Err(self.conflict(&record.window.label))
+        Err(self.conflict(label))
     }
 
     /// Puts the record of a window, whose hits are `ours`, over the one of the version `expected`. Gives the record that is

@@ -43,6 +43,10 @@ pub struct RunRecord {
     /// The window's hit file. A window whose file is another one is not done.
     #[serde(default)]
     pub hit_file: Option<HitFile>,
+    /// The window's row of the runs table, as a file of its own; of a Delta table the row names the run. A window whose
+    /// row is another one is not done: two runs that were killed one after the other can leave that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_file: Option<HitFile>,
     /// Rows of KQL's own (innerunique) answer.
     pub kql_rows: Option<u64>,
     /// Keys whose distribution is over the limit, with their pairs.
@@ -102,7 +106,7 @@ pub struct Earlier {
     pub finished_at: DateTime<Utc>,
 }
 
-/// A window's hit file, as it was put.
+/// A file of a window, as it was put.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HitFile {
     /// Bytes.

@@ -121,6 +121,11 @@ impl Log {
         self.files.get(partition).map_or(&[], Vec::as_slice)
     }
 
+    /// The files of the partitions that are wanted.
+    pub(super) fn partitions(&self, wanted: impl Fn(&[String]) -> bool) -> impl Iterator<Item = &Active> {
+        self.files.iter().filter(move |(partition, _)| wanted(partition)).flat_map(|(_, files)| files)
+    }
+
     /// All files, ordered by partition.
     pub(crate) fn all_files(&self) -> impl Iterator<Item = &File> {
         self.files.values().flatten().map(|active| &active.file)

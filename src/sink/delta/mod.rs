@@ -15,17 +15,18 @@ mod rows;
 mod schema;
 mod stats;
 
+use std::collections::BTreeMap;
+
 use object_store::path::Path;
 use tokio::sync::Mutex;
 
 pub(crate) use log::{File, Log};
 
 use super::record::HitFile;
-use super::table::{Table, sha256};
+use super::table::Table;
 use super::{RunRecord, Seen};
 use crate::error::Result;
-use crate::store::{Action, Root, failed, is_absent};
-use object_store::ObjectStoreExt;
+use crate::store::Root;
 
 /// The folder of the hit tables, below an output.
 pub(super) const HITS: &str = "delta/hits";
@@ -54,13 +55,21 @@ pub(super) struct DeltaOutput {
     name: String,
     hits: Mutex<Log>,
     runs: Mutex<Log>,
+    /// The runs that the rows of its windows are of, when they were last read.
+    rows: Mutex<BTreeMap<String, Option<String>>>,
 }
 
 impl DeltaOutput {
     pub(super) fn new(output: &Root, slug: &str) -> Result<Self> {
         let hits = hits_of(output, slug)?;
         let name = hits.root().display.clone();
-        Ok(Self { slug: slug.to_owned(), name, hits: Mutex::new(hits), runs: Mutex::new(runs_of(output)?) })
+        Ok(Self {
+            slug: slug.to_owned(),
+            name,
+            hits: Mutex::new(hits),
+            runs: Mutex::new(runs_of(output)?),
+            rows: Mutex::default(),
+        })
     }
 
     pub(super) fn hits_name(&self, label: &str) -> String {
@@ -73,6 +82,11 @@ impl DeltaOutput {
         hits.files(&[label.to_owned()]).iter().map(|active| active.file.clone()).collect()
     }
 
+    /// Whether the row of a window is of the run that put its record.
+    async fn has_row(&self, record: &RunRecord) -> bool {
+        self.rows.lock().await.get(&record.window.label) == Some(&record.run)
+    }
+
     /// The path of a file of hits below the output's root.
     pub(super) fn path(&self, file: &str) -> Path {
         Path::from(format!("{HITS}/{}/{file}", self.slug))
@@ -80,8 +94,18 @@ impl DeltaOutput {
 }
 
 impl Table {
-    /// Reads what is new in the logs of its Delta tables, if it is of that format.
-    pub(crate) async fn refresh(&self) -> Result<()> {
+    /// Reads what is new in its Delta tables, if it is of that format, before its windows are looked at.
+    pub(crate) async fn before_looks(&self) -> Result<()> {
+        let Some(delta) = self.delta() else { return Ok(()) };
+        self.refresh().await?;
+        let mut runs = delta.runs.lock().await;
+        runs.refresh().await?;
+        *delta.rows.lock().await = rows::runs_of_windows(&runs, &delta.slug).await?;
+        Ok(())
+    }
+
+    /// Reads what is new in the log of its hits, if they are a Delta table.
+    async fn refresh(&self) -> Result<()> {
         match self.delta() {
             Some(delta) => delta.hits.lock().await.refresh().await,
             None => Ok(()),
@@ -91,8 +115,11 @@ impl Table {
     pub(super) async fn look_at_delta(&self, delta: &DeltaOutput, label: &str) -> Result<Seen> {
         let files = delta.files(label).await;
         let record = self.read::<RunRecord>(&self.record_path(label)).await?;
-        let whole = match record.as_ref().and_then(|(record, _)| record.hit_file.as_ref()) {
-            Some(named) => self.is_whole(delta, named, &files).await?,
+        let whole = match &record {
+            Some((record, _)) => match &record.hit_file {
+                Some(named) => delta.has_row(record).await && self.is_whole(delta, named, &files).await?,
+                None => false,
+            },
             None => false,
         };
         Ok(Seen { hits: None, files, record, whole })
@@ -106,15 +133,7 @@ impl Table {
             _ => return Ok(false),
         };
         let path = delta.path(&file.path);
-        let meta = match self.store().head(&path).await {
-            Ok(meta) => meta,
-            Err(e) if is_absent(&e) => return Ok(false),
-            Err(e) => return Err(failed(self.root(), &path, Action::Read, e)),
-        };
-        if meta.size != named.size || (named.etag.is_some() && named.etag == meta.e_tag) {
-            return Ok(meta.size == named.size);
-        }
-        // A table that was copied has other etags and the same bytes.
-        Ok(self.fetch(&path).await?.is_some_and(|(bytes, _)| sha256(&bytes) == named.sha256))
+        let meta = self.head(&path).await?;
+        self.is(&path, meta.as_ref(), Some(named)).await
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
 use datafusion::arrow::compute::{concat_batches, filter_record_batch, sort_to_indices, take_record_batch};
 use datafusion::arrow::datatypes::{FieldRef, Schema};
 use deltalake_core::kernel::{Action, StructType};
@@ -66,13 +66,10 @@ pub(super) async fn mend(delta: &DeltaOutput, others: &[Other]) -> Result<()> {
         pause(attempt).await;
         let mut runs = delta.runs.lock().await;
         runs.refresh().await?;
-        let mut records: Vec<&RunRecord> = Vec::new();
-        for other in others {
-            // A row that is of neither run is of one that came later, and right.
-            if run_of(&runs, &delta.slug, &other.record).await? == other.run {
-                records.push(&other.record);
-            }
-        }
+        let there = runs_of_windows(&runs, &delta.slug).await?;
+        // A row that is of neither run is of one that came later, and right.
+        let ours = others.iter().filter(|other| there.get(&other.record.window.label) == Some(&other.run));
+        let records: Vec<&RunRecord> = ours.map(|other| &other.record).collect();
         if records.is_empty() || put(&mut runs, &delta.slug, &columns, &records).await? {
             return Ok(());
         }
@@ -80,18 +77,18 @@ pub(super) async fn mend(delta: &DeltaOutput, others: &[Other]) -> Result<()> {
     Err(busy())
 }
 
-/// The run that the row of a window is of.
-async fn run_of(runs: &Log, slug: &str, record: &RunRecord) -> Result<Option<String>> {
-    for active in runs.files(&[slug.to_owned(), month(record)]) {
+/// The runs that the rows of a job's windows are of, by the labels of the windows.
+pub(super) async fn runs_of_windows(runs: &Log, slug: &str) -> Result<BTreeMap<String, Option<String>>> {
+    let mut found = BTreeMap::new();
+    for active in runs.partitions(|partition| partition.first().is_some_and(|job| job == slug)) {
         for batch in read(runs, &active.file).await? {
             let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
             let (Some(labels), Some(of)) = (text("window_label"), text("run")) else { continue };
-            if let Some(row) = labels.iter().position(|label| label == Some(record.window.label.as_str())) {
-                return Ok((!of.is_null(row)).then(|| of.value(row).to_owned()));
-            }
+            let rows = labels.iter().zip(of.iter());
+            found.extend(rows.filter_map(|(label, run)| Some((label?.to_owned(), run.map(str::to_owned)))));
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 fn month(record: &RunRecord) -> String {

@@ -146,6 +146,8 @@ fn kill_again_and_again(backend: Backend, format: OutputFormat, kills: u32) {
         assert!(place.hits() == states.hits[state], "{}: as if nobody had been killed", backend.name());
         check_whole(&place);
     }
+    // Before its log is cleaned up.
+    let data = super::tables::data_files(&place);
     let swept = place.lakehunt(&["vacuum", &place.url("out"), "--older-than", "0s", "--retention", "0s"]);
     assert_eq!(code(&swept), Some(0), "{}", stderr(&swept));
     let names: Vec<String> = place.objects("out").into_keys().collect();
@@ -153,11 +155,9 @@ fn kill_again_and_again(backend: Backend, format: OutputFormat, kills: u32) {
         let ends = ["hits.parquet", "run.parquet", "run.json", "table.json", ".lakehunt.lock"];
         ends.iter().any(|end| name.ends_with(end)) || name.contains("/history/") || name.contains("/_delta_log/")
     };
-    let data = super::tables::data_files(&place);
     let left: Vec<&String> = names.iter().filter(|name| !ours(name) && !data.contains(*name)).collect();
     assert!(left.is_empty(), "{}: {left:?}", backend.name());
     assert!(data.iter().all(|name| names.contains(name)), "{}: {data:?}", backend.name());
-    assert!(place.hits() == states.hits[0], "{}: vacuum takes nothing that is in use", backend.name());
     let line = format!(
         "{}: {cut} of {tries} runs killed, {mixed} times with windows of both states; a whole run takes {whole:.1?}\n",
         backend.name()
