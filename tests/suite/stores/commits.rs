@@ -281,7 +281,8 @@ pub(super) fn run_at_once(backend: Backend, format: OutputFormat) {
             place.check_no_secret("stderr", &output.stderr);
         }
         check_whole(&place);
-        assert_eq!(place.hits().len(), 3);
+        // A window without hits has no file in a Delta table.
+        assert_eq!(place.records().len(), 3);
     }
     let last = start(&place, "5", format).wait_with_output().unwrap();
     assert_eq!(code(&last), Some(0), "{}", stderr(&last));
