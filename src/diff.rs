@@ -25,6 +25,8 @@ pub(crate) const CHANGE: &str = "change";
 pub(crate) struct Difference {
     /// Windows that were compared: those whose hits were replaced.
     pub(crate) windows: u64,
+    /// Windows whose hits of before a vacuum has removed.
+    pub(crate) forgotten: u64,
     /// Hits that are new, gone, and there before and after with other values.
     pub(crate) counts: [u64; 3],
     /// These hits, with [`CHANGE`] before their own columns; a changed one as it is now.
@@ -35,14 +37,15 @@ pub(crate) struct Difference {
 ///
 /// A window that was not done at that instant is left out: nothing of it was changed.
 pub(crate) async fn diff(job: &Job, settings: &Settings, since: Option<DateTime<Utc>>) -> Result<Difference> {
-    let mut difference = Difference { windows: 0, counts: [0; 3], rows: Vec::new() };
+    let mut difference = Difference { windows: 0, forgotten: 0, counts: [0; 3], rows: Vec::new() };
     let table = Table::open(&settings.stores, &settings.output, &settings.output_store, job.slug()).await?;
     let Some(table) = table else {
         return Err(Error::new(ErrorKind::SourceMissing, "the output does not exist; run the job first")
             .with("url", &settings.output));
     };
     let windows = settings.windows()?;
-    let pairs: Vec<Option<[Vec<RecordBatch>; 2]>> = futures::stream::iter(&windows)
+    table.before_looks().await?;
+    let pairs: Vec<Option<Option<[Vec<RecordBatch>; 2]>>> = futures::stream::iter(&windows)
         .map(|window| {
             let table = &table;
             async move {
@@ -56,7 +59,11 @@ pub(crate) async fn diff(job: &Job, settings: &Settings, since: Option<DateTime<
         .buffered(CONCURRENT_WINDOWS)
         .try_collect()
         .await?;
-    for [now, before] in pairs.into_iter().flatten() {
+    for pair in pairs.into_iter().flatten() {
+        let Some([now, before]) = pair else {
+            difference.forgotten += 1;
+            continue;
+        };
         difference.windows += 1;
         compare(&now, &before, &mut difference).map_err(|e| {
             Error::new(ErrorKind::Engine, "the hits of before and after cannot be compared").caused_by(e)
@@ -173,7 +180,7 @@ mod tests {
 
     #[test]
     fn hits_are_new_gone_or_changed() {
-        let mut difference = Difference { windows: 1, counts: [0; 3], rows: Vec::new() };
+        let mut difference = Difference { windows: 1, forgotten: 0, counts: [0; 3], rows: Vec::new() };
         let before = batch(&[("1", "a"), ("2", "a"), ("3", "a"), ("3", "a")]);
         let now = batch(&[("1", "a"), ("2", "b"), ("3", "a"), ("4", "a")]);
         compare(&[now], &[before], &mut difference).unwrap();
@@ -192,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_window_without_hits_compares_as_well() {
-        let mut difference = Difference { windows: 1, counts: [0; 3], rows: Vec::new() };
+        let mut difference = Difference { windows: 1, forgotten: 0, counts: [0; 3], rows: Vec::new() };
         compare(&[], &[batch(&[("1", "a")])], &mut difference).unwrap();
         compare(&[batch(&[("1", "a"), ("2", "a")])], &[], &mut difference).unwrap();
         assert_eq!(difference.counts, [2, 1, 0]);

@@ -39,7 +39,7 @@ pub use generate::{GenerateError, Generated, PlantedHit, TenantSpec, TimeUnit, g
 pub use hunt_test::{Column, Difference, Verdict, test};
 pub use job::{
     Case, CaseWindow, ColumnSpec, ColumnType, Duplicates, EntityMapping, EpochUnit, FieldMapping, Fields, Job,
-    NightlySpec, OutputSpec, RunSpec, Severity, SourceSpec, StoreSpec, Value, WindowSpec,
+    NightlySpec, OutputFormat, OutputSpec, RunSpec, Severity, SourceSpec, StoreSpec, Value, WindowSpec,
 };
 pub use lake::{Layout, Partition, Resolution};
 pub use pipeline::{

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::{Job, StoreSpec};
+use crate::job::{Job, OutputFormat, StoreSpec};
 use crate::lake::Layout;
 use crate::stop::Stop;
 use crate::store::Stores;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub output: String,
     /// How its store is reached.
     pub output_store: StoreSpec,
+    /// The form of the hit table and of the runs table.
+    pub output_format: OutputFormat,
     /// How stores are opened.
     pub stores: Stores,
     /// The range of time.
@@ -101,6 +103,7 @@ impl Settings {
             tables: further(job),
             output: output.into(),
             output_store: job.output().store.clone(),
+            output_format: job.output().format,
             stores: Stores::from_env(),
             span,
             window: job.window().size.parse()?,

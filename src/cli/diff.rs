@@ -18,6 +18,12 @@ pub(super) async fn diff(args: DiffArgs) -> Result<()> {
     };
     let since = args.since.as_deref().map(parse_instant).transpose()?;
     let found = difference(&job, &settings, since).await?;
+    if found.forgotten > 0 {
+        tracing::warn!(
+            "{} windows are left out: vacuum has removed what their hits were before",
+            human_count(found.forgotten)
+        );
+    }
     let rows = found.rows.iter().map(|rows| hits::select(rows, &[], args.format)).collect::<Result<Vec<_>>>()?;
     output::write(&hits::encode(&rows, args.format)?)?;
     if matches!(args.format, HitsFormat::Table) {

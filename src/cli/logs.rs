@@ -20,6 +20,8 @@ pub(super) fn start(args: &Args, tracer: Option<SdkTracer>) {
         _ => "warn,lakehunt=debug",
     };
     let level = if args.quiet { "error" } else { level };
+    // To the library a commit that another run was faster than is an error; to a run it is a reason to look again.
+    let level = format!("{level},deltalake_core::kernel::transaction=off");
     let filter = EnvFilter::try_from_env("LAKEHUNT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Redacting(stderr()));
     let lines = match args.log_format {

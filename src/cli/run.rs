@@ -146,6 +146,9 @@ async fn run_job(name: &str, args: &RunArgs, stop: Stop, reads: Option<&SharedRe
 
 async fn dry_run(job: &Job, settings: &Settings, as_json: bool) -> Result<Value> {
     let table = Table::open(&settings.stores, &settings.output, &settings.output_store, job.slug()).await?;
+    if let Some(table) = &table {
+        table.check(&pipeline::size_of_windows(settings)?, settings.output_format)?;
+    }
     let plan = Plan::new(job, settings, table.as_ref()).await?;
     warn(&plan.warnings());
     if !as_json {

@@ -120,6 +120,9 @@ fn resolve_span(job: &Job, args: &SettingsArgs, source: &str, output: &str, span
     if let Some(scope) = args.scope {
         settings.scope = scope;
     }
+    if let Some(format) = args.output_format {
+        settings.output_format = format;
+    }
     if let Some(threads) = args.threads.or(job.run().threads) {
         settings.threads = threads;
     }

@@ -9,22 +9,23 @@ use super::args::VacuumArgs;
 use super::{output, settings};
 use crate::error::Result;
 use crate::report::{human_bytes, human_count};
-use crate::sink::{self, Vacuumed};
+use crate::sink::{self, Ages, Leftover, Vacuumed};
 use crate::timespan::Timespan;
 
 pub(super) async fn vacuum(args: VacuumArgs) -> Result<()> {
-    let age: Timespan = args.older_than.parse()?;
+    let age = |text: &str| text.parse::<Timespan>().map(|age| TimeDelta::nanoseconds(age.nanos()));
+    let ages = Ages { leftovers: age(&args.older_than)?, replaced: age(&args.retention)? };
     let stores = settings::stores(&args.stores, None)?;
     let spec = settings::output_store(args.job.as_deref());
-    let age = TimeDelta::nanoseconds(age.nanos());
-    let found = sink::vacuum(&stores, &args.output, &spec, Utc::now(), age, args.dry_run).await?;
+    let found = sink::vacuum(&stores, &args.output, &spec, Utc::now(), ages, args.dry_run).await?;
     if args.json {
-        let names: Vec<&str> = found.leftovers.iter().map(|leftover| leftover.name.as_str()).collect();
-        let bytes: u64 = found.leftovers.iter().map(|leftover| leftover.size).sum();
+        let names = |files: &[Leftover]| -> Vec<String> { files.iter().map(|file| file.name.clone()).collect() };
         return output::json(&json!({
             "removed": !args.dry_run,
-            "leftovers": names,
-            "bytes": bytes,
+            "leftovers": names(&found.leftovers),
+            "bytes": bytes(&found.leftovers),
+            "expired": names(&found.expired),
+            "expired_bytes": bytes(&found.expired),
             "kept_young": found.young,
             "without_record": found.unfinished,
         }));
@@ -32,16 +33,21 @@ pub(super) async fn vacuum(args: VacuumArgs) -> Result<()> {
     output::write(text(&found, args.dry_run).as_bytes())
 }
 
+fn bytes(files: &[Leftover]) -> u64 {
+    files.iter().map(|file| file.size).sum()
+}
+
 /// Writing to a string cannot fail, hence the ignored results.
 fn text(found: &Vacuumed, dry: bool) -> String {
     let mut text = String::new();
-    for leftover in &found.leftovers {
-        let _ = writeln!(text, "{}  {}", leftover.name, human_bytes(leftover.size));
+    for (files, what) in [(&found.leftovers, "leftovers"), (&found.expired, "replaced files past their retention")] {
+        for file in files {
+            let _ = writeln!(text, "{}  {}", file.name, human_bytes(file.size));
+        }
+        let count = human_count(files.len() as u64);
+        let done = if dry { "would be removed" } else { "removed" };
+        let _ = writeln!(text, "{count} {what} {done}, {}", human_bytes(bytes(files)));
     }
-    let bytes = found.leftovers.iter().map(|leftover| leftover.size).sum();
-    let count = human_count(found.leftovers.len() as u64);
-    let what = if dry { "leftovers would be removed" } else { "leftovers removed" };
-    let _ = writeln!(text, "{count} {what}, {}", human_bytes(bytes));
     if found.young > 0 {
         let _ =
             writeln!(text, "{} too young to be sure that no run still writes them", human_count(found.young as u64));

@@ -18,7 +18,7 @@ pub use compare::{Column, Difference};
 
 use crate::engine::OVER_LIMIT;
 use crate::error::{Error, ErrorKind, Result, suggestion};
-use crate::job::{Case, Fields, Job, StoreSpec};
+use crate::job::{Case, Fields, Job, OutputFormat, StoreSpec};
 use crate::pipeline;
 use crate::report::Outcome;
 use crate::settings::Settings;
@@ -65,6 +65,7 @@ async fn run(job: &Job, case: &Case) -> Result<Verdict> {
     settings.slack = 0;
     settings.threads = NonZeroUsize::MIN;
     settings.lease = Duration::ZERO;
+    settings.output_format = OutputFormat::Parquet;
     settings.stores = Stores::in_memory();
     rows.put(&settings).await?;
     put_tables(&job, case, &mut settings).await?;

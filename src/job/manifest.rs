@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::case::Cases;
 use super::list::ListSpec;
@@ -299,10 +299,39 @@ pub struct OutputSpec {
     pub url: Option<String>,
     /// How its store is reached.
     pub store: StoreSpec,
+    /// Whether it is files of Parquet or a Delta table; `--output-format` overrides it.
+    pub format: OutputFormat,
     /// Columns that rows are ordered by, before the remaining ones as they stand.
     pub sort: Vec<String>,
     /// Columns that make up the key of the distribution, for the list of keys over the limit.
     pub key: Vec<String>,
+}
+
+/// The form of the hit table and of the runs table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputFormat {
+    /// A file of Parquet for each window.
+    #[default]
+    Parquet,
+    /// A Delta table for the hits of each job, and one for the runs of all.
+    Delta,
+}
+
+impl OutputFormat {
+    /// For serde.
+    pub(crate) fn is_parquet(&self) -> bool {
+        *self == Self::Parquet
+    }
+}
+
+impl fmt::Display for OutputFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Parquet => "parquet",
+            Self::Delta => "delta",
+        })
+    }
 }
 
 /// Limits of the process.

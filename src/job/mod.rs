@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 pub use case::{Case, CaseWindow, Fields};
 pub use manifest::{
-    ColumnSpec, ColumnType, Duplicates, EntityMapping, EpochUnit, FieldMapping, NightlySpec, OutputSpec, RunSpec,
-    Severity, SourceSpec, StoreSpec, WindowSpec,
+    ColumnSpec, ColumnType, Duplicates, EntityMapping, EpochUnit, FieldMapping, NightlySpec, OutputFormat, OutputSpec,
+    RunSpec, Severity, SourceSpec, StoreSpec, WindowSpec,
 };
 pub use parameter::Value;
 pub(crate) use sql::{HuntSql as Sql, placeholders_mut};

@@ -3,25 +3,17 @@
 //! Only the log tells which files make up the table: a folder also holds files that were deleted or never committed.
 //! What a plain reading of those files would get wrong is refused by name.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use delta_kernel::expressions::{Scalar, StructData};
 use deltalake_core::kernel::{EagerSnapshot, LogicalFileView, StructDataExt};
-use deltalake_core::{DeltaTableBuilder, DeltaTableError};
-use futures::TryStreamExt;
 use object_store::ObjectMeta;
-use object_store::path::Path;
-use url::Url;
 
 use super::columns::Columns;
 use super::listing::LakeFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::EpochUnit;
 use crate::secrets::redact;
-use crate::store::{Action, Root, failed, find_cause};
-
-const LOG: &str = "_delta_log";
+use crate::store::{Root, delta_table, find_cause, unreadable_log};
 
 /// Features of tables that change nothing for one who reads whole data files by the log's list.
 const HARMLESS: [&str; 7] = [
@@ -38,24 +30,6 @@ const HARMLESS: [&str; 7] = [
 /// Statistics hold whole milliseconds: what they call the latest may be anywhere in its millisecond.
 const BLUR: TimeDelta = TimeDelta::milliseconds(1);
 
-/// Whether the lake is a Delta table: it has a log with a commit or a checkpoint.
-pub(super) async fn is_table(root: &Root) -> Result<bool> {
-    let log = Path::from(LOG);
-    let mut entries = root.store.list(Some(&log));
-    loop {
-        match entries.try_next().await {
-            Ok(Some(entry)) if [".json", ".parquet"].iter().any(|end| entry.location.as_ref().ends_with(end)) => {
-                return Ok(true);
-            }
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(false),
-            Err(object_store::Error::NotFound { .. }) if root.provider.is_none() => return Ok(false),
-            // The first thing that is asked of a lake: what fails is the lake, not its log.
-            Err(e) => return Err(failed(root, &Path::default(), Action::List, e)),
-        }
-    }
-}
-
 /// The table's files at `version` (the newest unless given), ordered by path, and the version.
 ///
 /// # Errors
@@ -63,14 +37,7 @@ pub(super) async fn is_table(root: &Root) -> Result<bool> {
 /// honour: deletion vectors, column mapping, an unknown feature, a column of the job that is a partition column, files of
 /// another table.
 pub(super) async fn files(root: &Root, version: Option<u64>, columns: &Columns) -> Result<(u64, Vec<LakeFile>)> {
-    // The store begins at the table's root. The URL only has to be of a kind that needs nothing registered, and to say
-    // whether the store lists in order: a local one does not, and the library sorts what comes from one.
-    let url = if root.provider.is_none() { "file:///" } else { "memory:///" };
-    #[allow(clippy::expect_used)] // A constant.
-    let url = Url::parse(url).expect("the URL is valid");
-    let mut builder = DeltaTableBuilder::from_url(url.clone())
-        .map_err(|e| unreadable(root, e))?
-        .with_storage_backend(Arc::clone(&root.store), url);
+    let mut builder = delta_table(root)?;
     if let Some(version) = version {
         builder = builder.with_version(version);
     }
@@ -80,16 +47,16 @@ pub(super) async fn files(root: &Root, version: Option<u64>, columns: &Columns) 
                 .with("url", &root.display)
                 .caused_by(redact(&e.to_string()).into_owned())
         }
-        _ => unreadable(root, e),
+        _ => unreadable_log(root, e),
     })?;
-    let state = table.snapshot().map_err(|e| unreadable(root, e))?;
+    let state = table.snapshot().map_err(|e| unreadable_log(root, e))?;
     let snapshot = state.snapshot();
     refuse_unknown(root, snapshot, columns)?;
 
     let schema = snapshot.arrow_schema();
     let time = columns.find(columns.time(), &schema)?.map(|index| schema.field(index).name().clone());
     let epoch = columns.spec(columns.time()).epoch;
-    let log = snapshot.try_log_data().map_err(|e| unreadable(root, e))?;
+    let log = snapshot.try_log_data().map_err(|e| unreadable_log(root, e))?;
     let mut files = Vec::with_capacity(log.num_files());
     for view in log.iter() {
         files.push(file(root, &view, time.as_deref(), epoch)?);
@@ -176,20 +143,6 @@ fn refuse_unknown(root: &Root, snapshot: &EagerSnapshot, columns: &Columns) -> R
 fn refused(root: &Root, what: &str, instead: &str) -> Error {
     Error::new(ErrorKind::SchemaMismatch, format!("the Delta table has {what}, which is not supported; {instead}"))
         .with("url", &root.display)
-}
-
-fn unreadable(root: &Root, error: DeltaTableError) -> Error {
-    let log = Path::from(LOG);
-    if let Some(ours) = find_cause::<Error>(&error) {
-        return ours.clone();
-    }
-    let kind = match find_cause::<object_store::Error>(&error) {
-        Some(_) => ErrorKind::Unreachable,
-        None => ErrorKind::CorruptFile,
-    };
-    Error::new(kind, "the Delta table's log cannot be read")
-        .with("url", root.name(&log))
-        .caused_by(redact(&error.to_string()).into_owned())
 }
 
 /// Whether a file of these times can hold a row of the half-open range; one that does not tell can.

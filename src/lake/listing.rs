@@ -8,7 +8,7 @@ use super::columns::Columns;
 use super::delta;
 use super::layout::{Layout, Partition};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Action, Root, Told, failed, pinned};
+use crate::store::{Action, Root, Told, failed, is_delta_table, pinned};
 
 /// Listings under way at once: enough to hide the latency of a store, few enough not to be throttled.
 const CONCURRENT_LISTINGS: usize = 32;
@@ -49,9 +49,9 @@ pub(crate) async fn list(
 ) -> Result<Listing> {
     // At once, since both wait for the store; of a flat lake, which may be large, only if it is needed.
     let (is_delta, listed) = match layout.is_flat() {
-        true => (delta::is_table(&root).await?, None),
+        true => (is_delta_table(&root).await?, None),
         false => {
-            let (is_delta, listed) = futures::join!(delta::is_table(&root), folders(&root, layout, partitions));
+            let (is_delta, listed) = futures::join!(is_delta_table(&root), folders(&root, layout, partitions));
             (is_delta?, Some(listed))
         }
     };

@@ -46,6 +46,7 @@ impl Found {
 
 /// Reads the windows that begin in the half-open range.
 pub(super) async fn read(table: &Table, from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Material> {
+    table.before_looks().await?;
     let labels = table.labels().await?;
     let found = futures::stream::iter(labels)
         .map(|label| async move {
@@ -56,7 +57,7 @@ pub(super) async fn read(table: &Table, from: Option<DateTime<Utc>>, to: Option<
         .try_filter_map(|found| futures::future::ready(Ok(found)));
     Ok(Material {
         windows: found.try_collect().await?,
-        window_size: table.window_size().await?,
+        window_size: table.window_size().map(str::to_owned),
         history: table.history(RUNS).await?,
         claims: live_claims(table).await?,
     })

@@ -151,8 +151,8 @@ impl Run<'_> {
         let settings = self.settings;
         let size = size_of_windows(settings)?;
         self.table = Table::open(&settings.stores, &settings.output, &settings.output_store, self.job.slug()).await?;
-        let mut sized = match &self.table {
-            Some(table) => table.check_size(&size).await?,
+        let mut noted = match &self.table {
+            Some(table) => table.check(&size, settings.output_format)?,
             None => false,
         };
         loop {
@@ -174,17 +174,17 @@ impl Run<'_> {
             if todo.is_empty() {
                 return Ok(());
             }
-            let table = match self.table.take() {
+            let mut table = match self.table.take() {
                 Some(table) => table,
                 None => {
                     Table::create(&settings.stores, &settings.output, &settings.output_store, self.job.slug()).await?
                 }
             };
-            let table = self.table.insert(table).clone();
-            if !sized {
-                table.claim(&size).await?;
-                sized = true;
+            if !noted {
+                table = table.claim(&size, settings.output_format).await?;
+                noted = true;
             }
+            let table = self.table.insert(table).clone();
             let Some(claimed) = self.round(&table, &plan, todo, standing, tally).await? else { continue };
             if claimed.is_empty() {
                 return Ok(());
@@ -354,7 +354,7 @@ fn settle(plan: &Plan, tally: &mut Tally<'_>) -> Vec<usize> {
 }
 
 /// What all windows of a table share: their size. One window over a whole range shares nothing with that over another.
-fn size_of_windows(settings: &Settings) -> Result<String> {
+pub(crate) fn size_of_windows(settings: &Settings) -> Result<String> {
     Ok(match (settings.window, settings.windows()?.first()) {
         (WindowSize::All, Some(window)) => window.label().to_owned(),
         (size, _) => size.to_string(),

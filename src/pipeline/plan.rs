@@ -174,6 +174,7 @@ pub(super) fn fingerprint(job: &Job, settings: &Settings) -> String {
 }
 
 async fn look(table: &Table, windows: &[Window]) -> Result<BTreeMap<usize, Seen>> {
+    table.before_looks().await?;
     let mut looks = futures::stream::iter(windows.iter().enumerate())
         .map(|(index, window)| async move { (index, table.look(window.label()).await) })
         .buffered(CONCURRENT_WINDOWS);

@@ -52,6 +52,7 @@ impl Round<'_> {
             hits: rows.hits,
             // Known once the file is put.
             hit_file: None,
+            row_file: None,
             kql_rows: rows.kql_rows,
             over_limit: rows.over_limit.clone(),
             warnings: plan.missing.iter().map(|p| format!("partition {} does not exist", p.path)).collect(),

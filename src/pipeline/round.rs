@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures::StreamExt;
+use futures::stream::LocalBoxStream;
 use tracing::Instrument;
 
 use super::evaluate::{Evaluated, evaluate};
@@ -18,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::report::{Left, Outcome};
 use crate::settings::Settings;
-use crate::sink::{Evaluation, RunRecord, Table};
+use crate::sink::{Evaluation, RunRecord, Seen, Table};
 use crate::timespan::Timespan;
 use crate::window::{Window, chunks, nanos};
 
@@ -256,19 +257,7 @@ impl Round<'_> {
 
     /// Commits windows that are evaluated.
     async fn commit(&self, commits: Vec<Commit>, tally: &mut Tally<'_>) -> Result<(), Cut> {
-        let stop = &self.settings.stop;
-        let mut commits = futures::stream::iter(commits)
-            .map(|Commit { index, hits, record }| async move {
-                // A commit that has begun is finished: it has two steps, and between them its window is not done.
-                if stop.is_stopped() {
-                    return (index, None);
-                }
-                let seen = self.plan.seen.get(&index).cloned().unwrap_or_default();
-                let span =
-                    tracing::info_span!(target: SPANS, "commit", window = record.window.label, hits = record.hits);
-                (index, Some(self.table.commit(hits, record, seen).instrument(span).await))
-            })
-            .buffer_unordered(CONCURRENT_WINDOWS);
+        let mut commits = self.commits(commits);
         let mut cut = Ok(());
         while let Some((index, committed)) = commits.next().await {
             match committed {
@@ -294,6 +283,43 @@ impl Round<'_> {
             }
         }
         cut
+    }
+
+    /// Commits windows that are evaluated: as they come, or in one commit where the table takes them so. `None` for those
+    /// that are left, as the run was asked to stop.
+    fn commits(&self, commits: Vec<Commit>) -> LocalBoxStream<'_, (usize, Option<Result<RunRecord>>)> {
+        let stop = &self.settings.stop;
+        if self.table.commits_together() {
+            let together = async move {
+                let window = |commit: Commit| (commit.index, (commit.hits, commit.record, self.seen(commit.index)));
+                let (indices, windows): (Vec<usize>, Vec<_>) = commits.into_iter().map(window).unzip();
+                // A commit that has begun is finished: between its steps no window is done.
+                let committed: Vec<_> = match stop.is_stopped() {
+                    true => indices.iter().map(|_| None).collect(),
+                    false => {
+                        let span = tracing::info_span!(target: SPANS, "commit", windows = windows.len());
+                        let committed = self.table.commit_together(windows).instrument(span).await;
+                        committed.into_iter().map(Some).collect()
+                    }
+                };
+                futures::stream::iter(indices.into_iter().zip(committed))
+            };
+            return futures::stream::once(together).flatten().boxed_local();
+        }
+        let each = move |Commit { index, hits, record }: Commit| async move {
+            if stop.is_stopped() {
+                return (index, None);
+            }
+            let seen = self.seen(index);
+            let span = tracing::info_span!(target: SPANS, "commit", window = record.window.label, hits = record.hits);
+            (index, Some(self.table.commit(hits, record, seen).instrument(span).await))
+        };
+        futures::stream::iter(commits).map(each).buffer_unordered(CONCURRENT_WINDOWS).boxed_local()
+    }
+
+    /// What a window had when this run looked.
+    fn seen(&self, index: usize) -> Seen {
+        self.plan.seen.get(&index).cloned().unwrap_or_default()
     }
 
     /// The files of some windows, each once.

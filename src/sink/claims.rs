@@ -20,8 +20,8 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
-use super::commit::{Put, Table, json};
 use super::record::VERSION;
+use super::table::{Put, Table, json};
 use crate::error::{Error, ErrorKind, Result};
 use crate::window::Window;
 

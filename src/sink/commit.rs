@@ -1,62 +1,47 @@
-//! Puts a window's hits and record in place, so that the two tell of the same run whatever happens to it.
+//! Puts a window's hits, its row of the runs table and its record in place, so that all tell of the same run whatever
+//! happens to it.
 //!
 //! ```text
 //!   look      hits' version, record            (before the window is evaluated)
 //!   put       hits.parquet   if still as seen
+//!   put       run.parquet    if still as it was before the hits were put
 //!   put       run.json       if still as seen, naming the hits that it goes with
 //! ```
 //!
-//! Each put is one atomic step: a reader sees the old file or the new one. Where a run ends between the two, the record is
-//! missing, or is of other inputs, or names other hits than are there: in each case the window is not done, the next run
-//! does it again, and the same input gives the same bytes.
+//! Each put is one atomic step: a reader sees the old file or the new one. Where a run ends between two of them, the record
+//! is missing, or is of other inputs, or names other hits than are there: in each case the window is not done, the next
+//! run does it again, and the same input gives the same bytes.
 //!
 //! Two runs of one window: who comes second finds that the hits, or the record, are no longer as seen. If the other run
 //! wrote the same, there is nothing left to do; else it gives up with a conflict. Whoever put the hits last puts the record
 //! last, so that no record stands beside another run's hits.
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+//!
+//! Of a Delta table hits and rows are commits to its log (`delta`), in the same order; the record is the same file.
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use object_store::{ObjectMeta, ObjectStoreExt, UpdateVersion};
 
-use super::record::{HitFile, RunRecord, VERSION};
+use super::delta::File;
+use super::record::{HitFile, RunRecord};
+use super::row;
+use super::table::{Put, Table, json, sha256};
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::StoreSpec;
-use crate::store::{Action, Root, Stores, failed, is_absent};
+use crate::store::{Action, failed, is_absent};
 
 /// Times that a commit looks again at what others put in its way. Each time another run got further, so more than a few
 /// means that something else writes here.
 const LOOKS: usize = 5;
 
-/// The hit table of one job.
-#[derive(Debug, Clone)]
-pub(crate) struct Table {
-    root: Root,
-    slug: String,
-    /// Whether it was said that the store cannot put on a condition.
-    warned: Arc<AtomicBool>,
-}
-
-/// What holds for all windows of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct TableFile {
-    version: u32,
-    /// The size of its windows, or the label of the one that covers a range. Windows of two sizes, or two ranges that
-    /// overlap, would hold the same hit twice.
-    window_size: String,
-}
-
 /// What a window had when a run looked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
-    hits: Option<UpdateVersion>,
-    record: Option<(RunRecord, UpdateVersion)>,
+    pub(super) hits: Option<UpdateVersion>,
+    /// The files of the window, of a Delta table.
+    pub(super) files: Vec<File>,
+    pub(super) record: Option<(RunRecord, UpdateVersion)>,
     /// Whether the hits that are there are those that the record goes with.
-    whole: bool,
+    pub(super) whole: bool,
 }
 
 impl Seen {
@@ -71,126 +56,50 @@ impl Seen {
     }
 }
 
-/// What came of putting something on a condition.
-pub(super) enum Put {
-    Done(UpdateVersion),
-    /// It is no longer as it was seen.
-    Changed,
-}
-
 impl Table {
-    /// Opens the table of job `slug` below `output`; a folder is created where it is missing.
-    pub(crate) async fn create(stores: &Stores, output: &str, spec: &StoreSpec, slug: &str) -> Result<Self> {
-        Ok(Self { root: stores.create(output, spec).await?, slug: slug.to_owned(), warned: Arc::default() })
-    }
-
-    /// As [`Self::create`], where nothing is created; `None` for a folder that is not there yet.
-    pub(crate) async fn open(stores: &Stores, output: &str, spec: &StoreSpec, slug: &str) -> Result<Option<Self>> {
-        match stores.open(output, spec).await {
-            Ok(root) => Ok(Some(Self { root, slug: slug.to_owned(), warned: Arc::default() })),
-            Err(error) if error.kind() == ErrorKind::SourceMissing => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The folder of the hits of all windows.
-    pub(super) fn hits_folder(&self) -> Path {
-        Path::from(format!("hits/job={}", self.slug))
-    }
-
-    /// The path of a window's hits below the output's root.
-    pub(crate) fn hits_path(&self, label: &str) -> Path {
-        Path::from(format!("{}/window={label}/hits.parquet", self.hits_folder()))
-    }
-
-    /// The full name of a window's hits.
-    pub(crate) fn hits_name(&self, label: &str) -> String {
-        self.root.name(&self.hits_path(label))
-    }
-
-    fn record_path(&self, label: &str) -> Path {
-        self.path(&format!("window={label}/run.json"))
-    }
-
-    fn table_path(&self) -> Path {
-        self.path("table.json")
-    }
-
-    /// What stands beside the hits: `name` in the runs of this job.
-    pub(super) fn path(&self, name: &str) -> Path {
-        Path::from(format!("runs/job={}/{name}", self.slug))
-    }
-
-    /// The full name of a path, for messages.
-    pub(super) fn name(&self, path: &Path) -> String {
-        self.root.name(path)
-    }
-
-    pub(super) fn root(&self) -> &Root {
-        &self.root
-    }
-
-    pub(super) fn store(&self) -> &dyn ObjectStore {
-        self.root.store.as_ref()
-    }
-
-    /// Refuses windows of another size than the table has. Gives whether it has noted one.
-    pub(crate) async fn check_size(&self, size: &str) -> Result<bool> {
-        let path = self.table_path();
-        match self.read::<TableFile>(&path).await? {
-            Some((table, _)) if table.window_size != size => Err(Error::new(
-                ErrorKind::Conflict,
-                format!(
-                    "the output holds windows of {} for this job, not of {size}: a hit would stand in both; choose another --output",
-                    table.window_size
-                ),
-            )
-            .with("file", self.root.name(&path))),
-            noted => Ok(noted.is_some()),
-        }
-    }
-
-    /// The size of the table's windows (or the label of the one that covers a range), if it has noted one.
-    pub(crate) async fn window_size(&self) -> Result<Option<String>> {
-        Ok(self.read::<TableFile>(&self.table_path()).await?.map(|(table, _)| table.window_size))
-    }
-
-    /// Notes the size of the table's windows, before the first of them is written, in a table that has noted none.
-    pub(crate) async fn claim(&self, size: &str) -> Result<()> {
-        let path = self.table_path();
-        let table = TableFile { version: VERSION, window_size: size.to_owned() };
-        if let Put::Changed = self.put(&path, json(&table)?, None).await? {
-            // Somebody else noted theirs meanwhile.
-            self.check_size(size).await?;
-        }
-        Ok(())
-    }
-
     /// Looks at what a window has. The hits first: a run that commits between the two looks is then noticed by the hits.
+    ///
+    /// Of a Delta table this is what its log said when it was last read; see [`Self::before_looks`].
     pub(crate) async fn look(&self, label: &str) -> Result<Seen> {
-        let path = self.hits_path(label);
-        let hits = match self.root.store.head(&path).await {
-            Ok(meta) => Some(meta),
-            Err(e) if is_absent(&e) => None,
-            Err(e) => return Err(failed(&self.root, &path, Action::Read, e)),
-        };
+        if let Some(delta) = self.delta() {
+            return self.look_at_delta(delta, label).await;
+        }
+        let (hits_path, row_path) = (self.hits_path(label), self.row_path(label));
+        let (hits, row) = futures::try_join!(self.head(&hits_path), self.head(&row_path))?;
         let record = self.read::<RunRecord>(&self.record_path(label)).await?;
         let whole = match (&hits, &record) {
-            (Some(hits), Some((record, _))) => match &record.hit_file {
-                // Of a version that did not note it.
-                None => true,
-                Some(file) if file.size != hits.size => false,
-                Some(file) if file.etag.is_some() && file.etag == hits.e_tag => true,
-                // A table that was copied has other etags and the same bytes.
-                Some(file) => self.hits(label).await?.is_some_and(|(bytes, _)| sha256(&bytes) == file.sha256),
-            },
+            (Some(hits), Some((record, _))) => {
+                self.is(&hits_path, Some(hits), record.hit_file.as_ref()).await?
+                    && self.is(&row_path, row.as_ref(), record.row_file.as_ref()).await?
+            }
             _ => false,
         };
         let hits = hits.map(|meta| UpdateVersion { e_tag: meta.e_tag, version: meta.version });
-        Ok(Seen { hits, record, whole })
+        Ok(Seen { hits, files: Vec::new(), record, whole })
     }
 
-    /// Puts hits and record of a window in place, in this order, if the window is still as it was `seen`.
+    pub(super) async fn head(&self, path: &Path) -> Result<Option<ObjectMeta>> {
+        match self.store().head(path).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) => Err(failed(self.root(), path, Action::Read, e)),
+        }
+    }
+
+    /// Whether what is there is the file that a record names.
+    pub(super) async fn is(&self, path: &Path, there: Option<&ObjectMeta>, named: Option<&HitFile>) -> Result<bool> {
+        match (there, named) {
+            // Of a version that did not note it.
+            (_, None) => Ok(true),
+            (None, Some(_)) => Ok(false),
+            (Some(there), Some(named)) if there.size != named.size => Ok(false),
+            (Some(there), Some(named)) if named.etag.is_some() && named.etag == there.e_tag => Ok(true),
+            // A table that was copied has other etags and the same bytes.
+            (_, Some(named)) => Ok(self.fetch(path).await?.is_some_and(|(bytes, _)| sha256(&bytes) == named.sha256)),
+        }
+    }
+
+    /// Puts hits, row and record of a window in place, in this order, if the window is still as it was `seen`.
     ///
     /// # Errors
     /// `Conflict` when another run committed something else since. When it committed the same, there is nothing left to
@@ -200,7 +109,9 @@ impl Table {
         let hits = Bytes::from(hits);
         let (size, digest) = (hits.len() as u64, sha256(&hits));
         record.earlier = self.keep_earlier(&seen, &digest).await?;
-        let file = |version: &UpdateVersion| HitFile { size, sha256: digest.clone(), etag: version.e_tag.clone() };
+        let row_path = self.row_path(&label);
+        // Before the hits are put: a row that is put later than this is of a run that saw these hits, or replaces them.
+        let row_seen = self.version(&row_path).await?;
         let put = self.put(&self.hits_path(&label), hits.clone(), seen.hits).await?;
         let version = match put {
             Put::Done(version) => version,
@@ -210,123 +121,103 @@ impl Table {
                 _ => return Err(self.conflict(&label)),
             },
         };
-        record.hit_file = Some(file(&version));
-        let text = json(&record)?;
-
-        let mut expected = seen.record.map(|(_, version)| version);
-        for _ in 0..LOOKS {
-            if let Put::Done(_) = self.put(&self.record_path(&label), text.clone(), expected).await? {
-                return Ok(record);
+        record.hit_file = Some(HitFile { size, sha256: digest, etag: version.e_tag, path: None });
+        let ours = async || Ok(self.hits(&label).await?.is_some_and(|(there, _)| there == hits));
+        let row_bytes = Bytes::from(row::file(&record)?);
+        let (row_size, row_digest) = (row_bytes.len() as u64, sha256(&row_bytes));
+        let row = self.put_row(&label, row_bytes, row_seen, &ours).await?;
+        record.row_file = Some(HitFile { size: row_size, sha256: row_digest, etag: row.e_tag.clone(), path: None });
+        let put = self.put_record(record, seen.record.map(|(_, version)| version), &ours).await;
+        // The record that is there is another run's, and so has to be the row.
+        let other = match &put {
+            Ok((record, false)) => Some(record.clone()),
+            Ok((_, true)) => None,
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                self.read::<RunRecord>(&self.record_path(&label)).await?.map(|(record, _)| record)
             }
-            expected = match self.read::<RunRecord>(&self.record_path(&label)).await? {
-                // This one, put by a try whose answer was lost; or another run's that comes to the same.
-                Some((other, _)) if other == record || other.says_the_same(&record) => return Ok(other),
+            Err(_) => None,
+        };
+        if let Some(other) = other {
+            self.put(&row_path, row::file(&other)?, Some(row)).await?;
+        }
+        put.map(|(record, _)| record)
+    }
+
+    /// Puts the row of a window, whose hits are `ours`, and gives its version.
+    async fn put_row(
+        &self,
+        label: &str,
+        row: Bytes,
+        mut seen: Option<UpdateVersion>,
+        ours: &impl AsyncFn() -> Result<bool>,
+    ) -> Result<UpdateVersion> {
+        let path = self.row_path(label);
+        for _ in 0..LOOKS {
+            if let Put::Done(version) = self.put(&path, row.clone(), seen).await? {
+                return Ok(version);
+            }
+            seen = match self.fetch(&path).await? {
+                // This one, put by a try whose answer was lost.
+                Some((there, version)) if there == row => return Ok(version),
+                other => other.map(|(_, version)| version),
+            };
+            if !ours().await? {
+                break;
+            }
+        }
+        Err(self.conflict(label))
+    }
+
+    /// Puts the record of a window, whose hits are `ours`, over the one of the version `expected`. Gives the record that is
+    /// there, and whether it is this one.
+    pub(super) async fn put_record(
+        &self,
+        record: RunRecord,
+        mut expected: Option<UpdateVersion>,
+        ours: &impl AsyncFn() -> Result<bool>,
+    ) -> Result<(RunRecord, bool)> {
+        let label = &record.window.label;
+        let path = self.record_path(label);
+        let text = json(&record)?;
+        let digest = |record: &RunRecord| record.hit_file.as_ref().map(|file| file.sha256.clone());
+        for _ in 0..LOOKS {
+            if let Put::Done(_) = self.put(&path, text.clone(), expected).await? {
+                return Ok((record, true));
+            }
+            expected = match self.read::<RunRecord>(&path).await? {
+                // This one, put by a try whose answer was lost.
+                Some((other, _)) if other == record => return Ok((record, true)),
+                // Another run's that comes to the same.
+                Some((other, _)) if other.says_the_same(&record) => return Ok((other, false)),
                 // Another run's, from something else, beside hits that are as good as its own.
-                Some((other, _)) if other.hit_file.as_ref().is_some_and(|file| file.sha256 == digest) => {
-                    return Err(self.conflict(&label));
+                Some((other, _)) if digest(&other).is_some() && digest(&other) == digest(&record) => {
+                    return Err(self.conflict(label));
                 }
                 // Another run's, whose hits these replaced: a record that stands beside other hits than it names would be
                 // worse than one that is replaced.
-                other if self.hits(&label).await?.is_some_and(|(there, _)| there == hits) => {
-                    other.map(|(_, version)| version)
-                }
-                _ => return Err(self.conflict(&label)),
+                other if ours().await? => other.map(|(_, version)| version),
+                _ => return Err(self.conflict(label)),
             };
         }
-        Err(self.conflict(&label))
+        Err(self.conflict(label))
     }
 
-    fn conflict(&self, label: &str) -> Error {
+    pub(super) fn conflict(&self, label: &str) -> Error {
         Error::new(
             ErrorKind::Conflict,
             "another run committed this window from other files or another job while this one ran; its hits stay, run again",
         )
-        .with("file", self.root.name(&self.record_path(label)))
+        .with("file", self.name(&self.record_path(label)))
     }
 
+    /// The hits of a window as one file; `None` where there is none.
     pub(super) async fn hits(&self, label: &str) -> Result<Option<(Bytes, UpdateVersion)>> {
-        self.fetch(&self.hits_path(label)).await
-    }
-
-    pub(super) async fn fetch(&self, path: &Path) -> Result<Option<(Bytes, UpdateVersion)>> {
-        let unreadable = |e| failed(&self.root, path, Action::Read, e);
-        let found = match self.root.store.get(path).await {
-            Ok(found) => found,
-            Err(e) if is_absent(&e) => return Ok(None),
-            Err(e) => return Err(unreadable(e)),
-        };
-        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
-        Ok(Some((found.bytes().await.map_err(unreadable)?, version)))
-    }
-
-    pub(super) async fn read<T: serde::de::DeserializeOwned>(&self, path: &Path) -> Result<Option<(T, UpdateVersion)>> {
-        let Some((bytes, version)) = self.fetch(path).await? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(|value| Some((value, version))).map_err(|e| {
-            Error::new(
-                ErrorKind::Output,
-                "the record is damaged or of a later version; remove it to have its window evaluated again",
-            )
-            .with("file", self.root.name(path))
-            .caused_by(e)
-        })
-    }
-
-    /// Puts an object, if what is there is still what was `seen` (nothing, for `None`).
-    pub(super) async fn put(&self, path: &Path, bytes: impl Into<Bytes>, seen: Option<UpdateVersion>) -> Result<Put> {
-        let payload = PutPayload::from_bytes(bytes.into());
-        let mode = match seen.clone() {
-            None => PutMode::Create,
-            Some(version) => PutMode::Update(version),
-        };
-        use object_store::Error as Store;
-        match self.root.store.put_opts(path, payload.clone(), mode.into()).await {
-            Ok(put) => Ok(Put::Done(UpdateVersion { e_tag: put.e_tag, version: put.version })),
-            Err(Store::AlreadyExists { .. } | Store::Precondition { .. } | Store::NotModified { .. }) => {
-                Ok(Put::Changed)
-            }
-            // What was seen is gone: some stores say this for a condition on a missing object.
-            Err(Store::NotFound { .. }) if seen.is_some() => Ok(Put::Changed),
-            Err(Store::NotImplemented { .. } | Store::NotSupported { .. }) => {
-                self.put_after_a_look(path, payload, seen).await
-            }
-            Err(e) => Err(failed(&self.root, path, Action::Write, e)),
+        match self.delta() {
+            None => self.fetch(&self.hits_path(label)).await,
+            Some(delta) => match delta.files(label).await.as_slice() {
+                [file] => self.fetch(&delta.path(&file.path)).await,
+                _ => Ok(None),
+            },
         }
     }
-
-    /// For stores without conditions: looks, then puts. Another run can come between the two.
-    async fn put_after_a_look(&self, path: &Path, payload: PutPayload, seen: Option<UpdateVersion>) -> Result<Put> {
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                url = self.root.display,
-                "this store cannot put on a condition; see to it that no two runs write one table at once"
-            );
-        }
-        let now = match self.root.store.head(path).await {
-            Ok(meta) => Some(meta.e_tag),
-            Err(object_store::Error::NotFound { .. }) => None,
-            Err(e) => return Err(failed(&self.root, path, Action::Read, e)),
-        };
-        if now != seen.map(|version| version.e_tag) {
-            return Ok(Put::Changed);
-        }
-        let put = self.root.store.put(path, payload).await;
-        let put = put.map_err(|e| failed(&self.root, path, Action::Write, e))?;
-        Ok(Put::Done(UpdateVersion { e_tag: put.e_tag, version: put.version }))
-    }
-}
-
-pub(super) fn json(value: &impl Serialize) -> Result<Bytes> {
-    let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|e| Error::new(ErrorKind::Output, "the record cannot be encoded").caused_by(e))?;
-    text.push(b'\n');
-    Ok(text.into())
-}
-
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

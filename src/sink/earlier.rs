@@ -1,14 +1,16 @@
 //! Hits that a later run replaced: kept beside the window's record, so that one can tell what a rerun changed.
 //!
 //! `runs/job=<slug>/window=<label>/hits-<16 hex digits of their SHA-256>.parquet`. They are put before the hits that
-//! replace them; where a run ends between the two, the copy is of the hits that are still there.
+//! replace them; where a run ends between the two, the copy is of the hits that are still there. Of a Delta table they are
+//! put there as well: its own older versions last only as long as other writers' vacuums let them.
 
 use datafusion::arrow::array::RecordBatch;
 use object_store::path::Path;
 
-use super::commit::{Seen, Table, sha256};
+use super::commit::Seen;
 use super::read::decode;
 use super::record::{Earlier, RunRecord};
+use super::table::{Table, sha256};
 use crate::error::{Error, ErrorKind, Result};
 
 /// States of a window that its record remembers; the oldest ones are forgotten first.
@@ -28,11 +30,16 @@ impl Table {
         let replaced = record.hit_file.as_ref().filter(|file| seen.done().is_some() && file.sha256 != digest);
         if let Some(file) = replaced {
             let label = &record.window.label;
+            // A window without hits has no file in a Delta table, and needs no copy.
+            let mut kept = record.hits == 0;
             // Gone or changed since it was looked at: the put of the hits will notice.
             if let Some((bytes, _)) = self.hits(label).await?
                 && sha256(&bytes) == file.sha256
             {
                 self.put(&self.earlier_path(label, &file.sha256), bytes, None).await?;
+                kept = true;
+            }
+            if kept {
                 earlier.push(Earlier {
                     hits: record.hits,
                     sha256: file.sha256.clone(),
@@ -46,15 +53,27 @@ impl Table {
         Ok(earlier)
     }
 
-    /// The hits of a window as they are, and as `earlier` has them.
-    pub(crate) async fn both_hits(&self, record: &RunRecord, earlier: &Earlier) -> Result<[Vec<RecordBatch>; 2]> {
+    /// The hits of a window as they are, and as `earlier` has them; `None` if a vacuum has removed those.
+    pub(crate) async fn both_hits(
+        &self,
+        record: &RunRecord,
+        earlier: &Earlier,
+    ) -> Result<Option<[Vec<RecordBatch>; 2]>> {
         let label = &record.window.label;
-        let gone = |path: &Path| {
-            Error::new(ErrorKind::SourceMissing, "the hits are no longer there").with("file", self.name(path))
+        let now = match self.hits(label).await? {
+            Some((bytes, _)) => decode(bytes, &self.hits_name(label))?,
+            None if record.hits == 0 => Vec::new(),
+            None => {
+                return Err(Error::new(ErrorKind::SourceMissing, "the hits are no longer there")
+                    .with("file", self.hits_name(label)));
+            }
         };
-        let now = self.hits(label).await?.ok_or_else(|| gone(&self.hits_path(label)))?;
         let path = self.earlier_path(label, &earlier.sha256);
-        let before = self.fetch(&path).await?.ok_or_else(|| gone(&path))?;
-        Ok([decode(now.0, &self.hits_name(label))?, decode(before.0, &self.name(&path))?])
+        let before = match self.fetch(&path).await? {
+            Some((bytes, _)) => decode(bytes, &self.name(&path))?,
+            None if earlier.hits == 0 => Vec::new(),
+            None => return Ok(None),
+        };
+        Ok(Some([now, before]))
     }
 }

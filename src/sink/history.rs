@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use super::commit::{Table, json};
+use super::table::{Table, json};
 use crate::error::Result;
 use crate::store::{Action, failed};
 

@@ -195,13 +195,8 @@ pub(crate) struct WindowWriter<'a> {
 
 impl<'a> WindowWriter<'a> {
     pub(crate) fn new(schema: &'a HitSchema) -> Result<Self> {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            // The engine's version is in the run record; here it would change the bytes with every upgrade.
-            .set_created_by("lakehunt".to_owned())
-            .build();
         let writer =
-            ArrowWriter::try_new(Vec::new(), Arc::clone(&schema.schema), Some(properties)).map_err(encoding_error)?;
+            ArrowWriter::try_new(Vec::new(), Arc::clone(&schema.schema), Some(properties())).map_err(encoding_error)?;
         let kql_rows = schema.schema.index_of(KQL_RANK).is_ok().then_some(0);
         Ok(Self { schema, writer, hits: 0, kql_rows, over_limit: Vec::new() })
     }
@@ -238,6 +233,22 @@ impl<'a> WindowWriter<'a> {
     }
 }
 
+/// How all files of an output are written.
+fn properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        // The engine's version is in the run record; here it would change the bytes with every upgrade.
+        .set_created_by("lakehunt".to_owned())
+        .build()
+}
+
+/// Rows as a whole Parquet file.
+pub(super) fn encode(rows: &RecordBatch) -> Result<Vec<u8>> {
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties())).map_err(encoding_error)?;
+    writer.write(rows).map_err(encoding_error)?;
+    writer.into_inner().map_err(encoding_error)
+}
+
 /// The type under which a column is written: what every reader of Parquet knows.
 fn plain_type(data_type: &DataType) -> DataType {
     match data_type {
@@ -270,7 +281,7 @@ fn floor(array: &PrimitiveArray<TimestampNanosecondType>) -> TimestampMicrosecon
     array.unary(|t| t.div_euclid(1_000))
 }
 
-fn encoding_error(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+pub(super) fn encoding_error(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Output, "the hits cannot be encoded").caused_by(error)
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use datafusion::arrow::array::RecordBatch;
 use object_store::path::Path;
 
-use super::commit::Table;
 use super::read::decode;
+use super::table::Table;
 use crate::error::Result;
 use crate::store::{Action, failed, is_absent};
 

@@ -12,10 +12,11 @@ use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
+use super::delta::{HITS, hits_of};
 use crate::engine::WINDOW_START;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::StoreSpec;
-use crate::store::{Action, Root, Stores, failed};
+use crate::store::{Action, Root, Stores, failed, is_absent};
 
 /// The hit tables of an output.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl HitReader {
         Ok(Self { root: stores.open(output, spec).await? })
     }
 
-    /// The hit files of all jobs or of one, ordered by job and window.
+    /// The hit files of all jobs or of one, ordered by job and window; those of Delta tables after the others.
     pub(crate) async fn files(&self, job: Option<&str>) -> Result<Vec<Path>> {
         let prefix = match job {
             Some(job) => Path::from(format!("hits/job={job}")),
@@ -45,11 +46,35 @@ impl HitReader {
             .try_collect()
             .await
             .map_err(unreachable)?;
+        files.sort();
+        files.extend(self.files_of_tables(job).await?);
         if files.is_empty() {
             return Err(Error::new(ErrorKind::SourceMissing, "the output holds no hit table; run a job first")
                 .with("url", self.root.name(&prefix)));
         }
-        files.sort();
+        Ok(files)
+    }
+
+    /// The files of the hits that are Delta tables.
+    async fn files_of_tables(&self, job: Option<&str>) -> Result<Vec<Path>> {
+        let slugs = match job {
+            Some(job) => vec![job.to_owned()],
+            None => delta_jobs(&self.root).await?,
+        };
+        let mut files = Vec::new();
+        for slug in slugs {
+            let mut hits = hits_of(&self.root, &slug)?;
+            hits.refresh().await?;
+            for file in hits.all_files() {
+                let path = hits.below_output(&file.path);
+                if !file.intact {
+                    let what =
+                        "rows of this file were deleted by another program, which is not supported; run the job again";
+                    return Err(Error::new(ErrorKind::CorruptFile, what).with("file", self.root.name(&path)));
+                }
+                files.push(path);
+            }
+        }
         Ok(files)
     }
 
@@ -91,6 +116,20 @@ impl HitReader {
         }
         Ok(batches)
     }
+}
+
+/// The jobs whose hits are a Delta table, in order.
+pub(super) async fn delta_jobs(root: &Root) -> Result<Vec<String>> {
+    let folder = Path::from(HITS);
+    let listed = match root.store.list_with_delimiter(Some(&folder)).await {
+        Ok(listed) => listed,
+        Err(e) if is_absent(&e) => return Ok(Vec::new()),
+        Err(e) => return Err(failed(root, &folder, Action::List, e)),
+    };
+    let mut slugs: Vec<String> =
+        listed.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned)).collect();
+    slugs.sort();
+    Ok(slugs)
 }
 
 /// The rows of a hit file; `name` is for messages.

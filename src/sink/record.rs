@@ -52,6 +52,10 @@ pub struct RunRecord {
     /// The window's hit file. A window whose file is another one is not done.
     #[serde(default)]
     pub hit_file: Option<HitFile>,
+    /// The window's row of the runs table, as a file of its own; of a Delta table the row names the run. A window whose
+    /// row is another one is not done: two runs that were killed one after the other can leave that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_file: Option<HitFile>,
     /// Rows of KQL's own (innerunique) answer.
     pub kql_rows: Option<u64>,
     /// Keys whose distribution is over the limit, with their pairs.
@@ -122,7 +126,7 @@ pub struct Earlier {
     pub finished_at: DateTime<Utc>,
 }
 
-/// A window's hit file, as it was put.
+/// A file of a window, as it was put.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HitFile {
     /// Bytes.
@@ -132,6 +136,9 @@ pub struct HitFile {
     /// What the store calls this state of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// Of a Delta table: its path there. `None` for a window without hits, which has no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// The job of a record.

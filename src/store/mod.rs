@@ -12,6 +12,7 @@
 
 mod aws;
 mod azure;
+mod delta;
 mod failure;
 mod gcp;
 mod local;
@@ -21,6 +22,7 @@ mod retrying;
 mod shared;
 mod stores;
 
+pub(crate) use delta::{DELTA_LOG, delta_table, is_delta_table, unreadable_log};
 pub(crate) use failure::{Action, failed, find_cause, is_absent};
 pub(crate) use local::is_staged;
 pub(crate) use location::Location;

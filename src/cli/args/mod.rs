@@ -412,9 +412,13 @@ pub(super) struct VacuumArgs {
     #[arg(env = "LAKEHUNT_OUTPUT")]
     pub(super) output: String,
 
-    /// Leave what is younger, since a run may still write it
+    /// Of what killed runs left: leave what is younger, since a run may still write it
     #[arg(long, default_value = "1d", value_name = "TIME")]
     pub(super) older_than: String,
+
+    /// Of what was replaced (hits of before a rerun, history, older versions of Delta tables): keep what is younger
+    #[arg(long, default_value = "30d", value_name = "TIME")]
+    pub(super) retention: String,
 
     /// The job whose file says how the store is reached
     #[arg(long)]

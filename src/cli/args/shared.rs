@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use crate::job::OutputFormat;
 use crate::window::{OnChange, Scope};
 
 /// Where the rows are and how they are read.
@@ -46,6 +47,10 @@ pub(in crate::cli) struct SettingsArgs {
     /// Whether a window sees the time just before it
     #[arg(long, env = "LAKEHUNT_SCOPE", value_enum)]
     pub(in crate::cli) scope: Option<Scope>,
+
+    /// The form of the hit table and of the runs table [default: parquet]
+    #[arg(long, env = "LAKEHUNT_OUTPUT_FORMAT", value_enum)]
+    pub(in crate::cli) output_format: Option<OutputFormat>,
 
     /// Sets a parameter of the job for this run; can be given again
     #[arg(long = "param", value_name = "NAME=VALUE")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lakehunt::{ErrorKind, Outcome, RunReport, Settings, Stores};
+use lakehunt::{ErrorKind, Outcome, OutputFormat, RunReport, Settings, Stores};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -17,26 +17,31 @@ use crate::lake::{Ask, SLUG, at};
 use crate::oracle::{MINUTE, SECOND};
 use crate::rows::pair;
 
-const WINDOW: &str = "2024-05-02";
+pub(super) const WINDOW: &str = "2024-05-02";
 
-/// Checks that each record stands beside the hits that it names, and gives what differs if one does not.
+/// Checks that each record stands beside the hits that it names and the row that it has in the runs table, whichever
+/// format the output has.
 pub(crate) fn check_whole(place: &Place) {
-    let (hits, records) = (place.hits(), place.records());
+    let (hits, records, rows) = (place.hits(), place.records(), super::tables::rows(place));
     for (label, record) in &records {
-        assert!(
-            is_whole(record, hits.get(label)),
-            "{}: the record of {label} is not of its hits",
-            place.backend.name()
-        );
+        let what = format!("{} {label}", place.backend.name());
+        // Of a window without hits a Delta table has no file.
+        let none = record["hits"] == 0 && record["hit_file"]["path"].is_null();
+        let there = hits.get(label);
+        assert!(is_whole(record, there) || (none && there.is_none()), "{what}: the record is not of its hits");
+        let of: Vec<&Value> = rows.iter().filter(|row| row["window_label"] == *label).collect();
+        assert_eq!(of.len(), 1, "{what}: one row a window");
+        assert_eq!(of[0]["hits"], record["hits"], "{what}");
+        assert_eq!(of[0]["fingerprint"], record["job"]["fingerprint"], "{what}: the row is not of its record");
     }
 }
 
-fn is_whole(record: &Value, hits: Option<&Vec<u8>>) -> bool {
+pub(super) fn is_whole(record: &Value, hits: Option<&Vec<u8>>) -> bool {
     let digest = |bytes: &Vec<u8>| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     hits.is_some_and(|bytes| record["hit_file"]["sha256"] == digest(bytes))
 }
 
-fn conflicts(report: &RunReport) -> Vec<&str> {
+pub(super) fn conflicts(report: &RunReport) -> Vec<&str> {
     let failures: Vec<_> = report.failures().collect();
     for (_, error) in &failures {
         assert_eq!((error.kind(), error.kind().exit_code()), (ErrorKind::Conflict, 4), "{error}");
@@ -45,24 +50,31 @@ fn conflicts(report: &RunReport) -> Vec<&str> {
 }
 
 /// A run of one window, during whose first request that `during` names, another run takes place as a whole.
-fn run_with_another(place: &Arc<Place>, ours: &Ask, other: &Ask, during: fn(&Call) -> bool) -> RunReport {
+pub(super) fn run_with_another(
+    place: &Arc<Place>,
+    format: OutputFormat,
+    ours: &Ask,
+    other: &Ask,
+    during: fn(&Call) -> bool,
+) -> RunReport {
     let (elsewhere, other, once) = (Arc::clone(place), other.clone(), AtomicBool::new(false));
     let stores = failing(place.stores(), move |call| {
         if during(call) && !once.swap(true, Ordering::SeqCst) {
             // On a thread of its own: the plan is asked from within a runtime.
             let stores = elsewhere.stores();
-            let run = || elsewhere.run(&other, |settings| unclaimed(settings, stores)).unwrap();
+            let run = || elsewhere.run(&other, |settings| unclaimed(settings, stores, format)).unwrap();
             let report = std::thread::scope(|scope| scope.spawn(run).join());
             assert_eq!(report.unwrap().exit_code(), 0, "the other run is not disturbed");
         }
         Fault::None
     });
-    place.run(ours, |settings| unclaimed(settings, stores)).unwrap()
+    place.run(ours, |settings| unclaimed(settings, stores, format)).unwrap()
 }
 
 /// A run that makes and heeds no claims: what its commits do has to be right without.
-fn unclaimed(settings: &mut Settings, stores: Stores) {
+fn unclaimed(settings: &mut Settings, stores: Stores, format: OutputFormat) {
     settings.stores = stores;
+    settings.output_format = format;
     settings.lease = Duration::ZERO;
 }
 
@@ -86,7 +98,7 @@ fn whoever_is_faster_the_state_is_one() {
                         place.run(&third, |_| {}).unwrap();
                     }
                     let what = format!("{}, before the {step}, other: {differs}, fresh: {fresh}", backend.name());
-                    let report = run_with_another(&place, &one_day, other, during);
+                    let report = run_with_another(&place, OutputFormat::Parquet, &one_day, other, during);
                     check_whole(&place);
                     match (step, differs) {
                         // The other one's hits are there first: ours must not replace them.
@@ -166,12 +178,13 @@ fn a_store_without_conditions_is_looked_at_before_each_put() {
             if call.op == Op::Put && call.path.ends_with("hits.parquet") && !once.swap(true, Ordering::SeqCst) {
                 let strict = three_days().strict();
                 let stores = elsewhere.stores();
-                let run = || elsewhere.run(&strict, |settings| unclaimed(settings, stores)).unwrap();
+                let run =
+                    || elsewhere.run(&strict, |settings| unclaimed(settings, stores, OutputFormat::Parquet)).unwrap();
                 std::thread::scope(|scope| scope.spawn(run).join()).unwrap();
             }
             Fault::Unconditional
         });
-        let report = place.run(&three_days(), |settings| unclaimed(settings, stores)).unwrap();
+        let report = place.run(&three_days(), |settings| unclaimed(settings, stores, OutputFormat::Parquet)).unwrap();
         assert!(!conflicts(&report).is_empty(), "{}", backend.name());
         check_whole(&place);
     }
@@ -231,49 +244,56 @@ fn windows_of_two_sizes_at_once_do_not_mix() {
     }
 }
 
-fn start(place: &Place, limit: &str) -> Child {
+pub(super) fn start(place: &Place, limit: &str, format: OutputFormat) -> Child {
     let (source, output) = (place.url("lake"), place.url("out"));
     let limit = format!("max_distribution={limit}");
     let args = ["run", SLUG, "--source", &source, "--output", &output, "--from", "2024-05-01", "--to", "2024-05-04"];
     let mut command = place.command();
     command.args(args).args(["--slack", "1", "--force", "--param", &limit, "--lease", "0s"]);
+    command.args(["--output-format", &format.to_string()]);
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
 fn processes_that_run_at_once_leave_one_consistent_table() {
     for backend in Backend::all() {
-        let place = Place::new(backend);
-        place.upload(&lake());
-        let more = at("2024-05-02") + 60 * MINUTE;
-        for round in 0..4_i128 {
-            // The lake changes too, so that records and hits differ from round to round.
-            let rows = pair(&format!("new-{round}"), more + round * SECOND, more + (round + 1) * SECOND);
-            let form = Form::default();
-            let bytes = crate::encode::encode(&rows, &form.fits(&rows));
-            place.put(&format!("lake/date=2024-05-02/late-{round}.parquet"), bytes);
-            let limits = ["5", "9", "5", "2"];
-            let runs: Vec<Child> = limits.iter().map(|limit| start(&place, limit)).collect();
-            for run in runs {
-                let output = run.wait_with_output().unwrap();
-                let allowed = [Some(0), Some(3), Some(4)];
-                assert!(allowed.contains(&code(&output)), "{}: {}", backend.name(), stderr(&output));
-                place.check_no_secret("stderr", &output.stderr);
-            }
-            check_whole(&place);
-            assert_eq!(place.hits().len(), 3);
-        }
-        let last = start(&place, "5").wait_with_output().unwrap();
-        assert_eq!(code(&last), Some(0), "{}", stderr(&last));
-        let alone = Place::new(Backend::Local);
-        let copy = tempfile::tempdir().unwrap();
-        for (name, bytes) in place.objects("lake") {
-            let path = copy.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
-        }
-        alone.upload_folder(copy.path(), "lake");
-        alone.run(&three_days(), |_| {}).unwrap();
-        assert!(alone.hits() == place.hits(), "{}", backend.name());
+        run_at_once(backend, OutputFormat::Parquet);
     }
+}
+
+/// Processes of different parameters over a lake that grows; then one alone, whose hits are as if it had been the only one.
+pub(super) fn run_at_once(backend: Backend, format: OutputFormat) {
+    let place = Place::new(backend);
+    place.upload(&lake());
+    let more = at("2024-05-02") + 60 * MINUTE;
+    for round in 0..4_i128 {
+        // The lake changes too, so that records and hits differ from round to round.
+        let rows = pair(&format!("new-{round}"), more + round * SECOND, more + (round + 1) * SECOND);
+        let form = Form::default();
+        let bytes = crate::encode::encode(&rows, &form.fits(&rows));
+        place.put(&format!("lake/date=2024-05-02/late-{round}.parquet"), bytes);
+        let limits = ["5", "9", "5", "2"];
+        let runs: Vec<Child> = limits.iter().map(|limit| start(&place, limit, format)).collect();
+        for run in runs {
+            let output = run.wait_with_output().unwrap();
+            let allowed = [Some(0), Some(3), Some(4)];
+            assert!(allowed.contains(&code(&output)), "{}: {}", backend.name(), stderr(&output));
+            place.check_no_secret("stderr", &output.stderr);
+        }
+        check_whole(&place);
+        // A window without hits has no file in a Delta table.
+        assert_eq!(place.records().len(), 3);
+    }
+    let last = start(&place, "5", format).wait_with_output().unwrap();
+    assert_eq!(code(&last), Some(0), "{}", stderr(&last));
+    let alone = Place::new(Backend::Local);
+    let copy = tempfile::tempdir().unwrap();
+    for (name, bytes) in place.objects("lake") {
+        let path = copy.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    alone.upload_folder(copy.path(), "lake");
+    alone.run(&three_days(), |_| {}).unwrap();
+    assert!(alone.hits() == place.hits(), "{}", backend.name());
 }

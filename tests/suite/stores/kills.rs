@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lakehunt::OutputFormat;
+
 use super::commits::check_whole;
 use super::place::{Backend, Place, code, stderr};
 use crate::lake::SLUG;
@@ -13,12 +15,13 @@ use crate::lake::SLUG;
 const DAYS: u32 = 4;
 
 /// The windows of a small tenant's days, an hour each: many commits, so that a kill can come between any two.
-fn run(place: &Place, source: &str, output: &str) -> Command {
+fn run(place: &Place, format: OutputFormat) -> Command {
     let mut command = place.command();
+    let (source, output) = ("lake", "out");
     command.args(["run", SLUG, "--source", &place.url(source), "--output", &place.url(output)]);
     command.args(["--from", "2024-05-01", "--to", "2024-05-05", "--window", "1h"]);
     // The next run does not wait until the claim of the one that was killed expires.
-    command.args(["--lease", "0s"]);
+    command.args(["--lease", "0s", "--output-format", &format.to_string()]);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -29,7 +32,7 @@ struct States {
     hits: [BTreeMap<String, Vec<u8>>; 2],
 }
 
-fn prepare(place: &Place) -> States {
+fn prepare(place: &Place, format: OutputFormat) -> States {
     let folder = tempfile::tempdir().unwrap();
     let made = Command::new(env!("CARGO_BIN_EXE_lakehunt"))
         .args([
@@ -51,10 +54,10 @@ fn prepare(place: &Place) -> States {
     let mut states = States { late, hits: [BTreeMap::new(), BTreeMap::new()] };
     for state in [1, 0] {
         states.enter(place, state);
-        let undisturbed = run(place, "lake", "out").output().unwrap();
+        let undisturbed = run(place, format).output().unwrap();
         assert_eq!(code(&undisturbed), Some(0), "{}", stderr(&undisturbed));
         states.hits[state] = place.hits();
-        assert_eq!(states.hits[state].len() as u32, 24 * DAYS);
+        assert_eq!(place.records().len() as u32, 24 * DAYS);
     }
     assert!(states.hits[0] != states.hits[1], "the late files matter");
     states
@@ -75,18 +78,28 @@ fn a_killed_run_loses_nothing_and_doubles_nothing() {
     let kills: u32 = std::env::var("LAKEHUNT_KILLS").map_or(10, |text| text.parse().expect("a number of kills"));
     std::thread::scope(|scope| {
         for backend in Backend::all() {
-            scope.spawn(move || kill_again_and_again(backend, kills));
+            scope.spawn(move || kill_again_and_again(backend, OutputFormat::Parquet, kills));
         }
     });
 }
 
-fn kill_again_and_again(backend: Backend, kills: u32) {
+#[test]
+fn a_run_that_is_killed_leaves_a_delta_table_of_whole_windows() {
+    let kills: u32 = std::env::var("LAKEHUNT_KILLS").map_or(10, |text| text.parse().expect("a number of kills"));
+    std::thread::scope(|scope| {
+        for backend in Backend::all() {
+            scope.spawn(move || kill_again_and_again(backend, OutputFormat::Delta, kills));
+        }
+    });
+}
+
+fn kill_again_and_again(backend: Backend, format: OutputFormat, kills: u32) {
     let place = Place::new(backend);
-    let states = prepare(&place);
+    let states = prepare(&place, format);
     // How long a run takes when it has everything to do.
     states.enter(&place, 1);
     let began = Instant::now();
-    let whole = run(&place, "lake", "out").output().unwrap();
+    let whole = run(&place, format).output().unwrap();
     assert_eq!(code(&whole), Some(0), "{}", stderr(&whole));
     let whole = began.elapsed();
 
@@ -100,7 +113,7 @@ fn kill_again_and_again(backend: Backend, kills: u32) {
         let state = (tries % 2) as usize;
         states.enter(&place, state);
         let before = place.hits();
-        let mut child = run(&place, "lake", "out").spawn().unwrap();
+        let mut child = run(&place, format).spawn().unwrap();
         // Committing is the last part of a run, and what there is to disturb.
         std::thread::sleep(span.mul_f64(0.2) + random_part_of(span));
         child.kill().unwrap();
@@ -119,28 +132,32 @@ fn kill_again_and_again(backend: Backend, kills: u32) {
         } else {
             1.0
         });
-        assert_eq!(hits.len() as u32, 24 * DAYS, "{}: no window is missing", backend.name());
-        for (label, bytes) in &hits {
-            let known = states.hits.iter().any(|hits| hits[label] == *bytes);
+        assert_eq!(place.records().len() as u32, 24 * DAYS, "{}: no window is missing", backend.name());
+        for label in place.records().keys() {
+            let known = states.hits.iter().any(|known| known.get(label) == hits.get(label));
             assert!(known, "{} {label}: neither the old window nor the new one", backend.name());
         }
         mixed += u32::from(hits != states.hits[0] && hits != states.hits[1]);
     }
     for state in [1, 0] {
         states.enter(&place, state);
-        let clean = run(&place, "lake", "out").output().unwrap();
+        let clean = run(&place, format).output().unwrap();
         assert_eq!(code(&clean), Some(0), "{}", stderr(&clean));
         assert!(place.hits() == states.hits[state], "{}: as if nobody had been killed", backend.name());
         check_whole(&place);
     }
-    let swept = place.lakehunt(&["vacuum", &place.url("out"), "--older-than", "0s"]);
+    // Before its log is cleaned up.
+    let data = super::tables::data_files(&place);
+    let swept = place.lakehunt(&["vacuum", &place.url("out"), "--older-than", "0s", "--retention", "0s"]);
     assert_eq!(code(&swept), Some(0), "{}", stderr(&swept));
     let names: Vec<String> = place.objects("out").into_keys().collect();
     let ours = |name: &String| {
-        let ends = ["hits.parquet", "run.json", "table.json", ".lakehunt.lock"];
-        ends.iter().any(|end| name.ends_with(end)) || name.contains("/history/") || name.contains("/hits-")
+        let ends = ["hits.parquet", "run.parquet", "run.json", "table.json", ".lakehunt.lock"];
+        ends.iter().any(|end| name.ends_with(end)) || name.contains("/history/") || name.contains("/_delta_log/")
     };
-    assert!(names.iter().all(ours), "{}: {names:?}", backend.name());
+    let left: Vec<&String> = names.iter().filter(|name| !ours(name) && !data.contains(*name)).collect();
+    assert!(left.is_empty(), "{}: {left:?}", backend.name());
+    assert!(data.iter().all(|name| names.contains(name)), "{}: {data:?}", backend.name());
     let line = format!(
         "{}: {cut} of {tries} runs killed, {mixed} times with windows of both states; a whole run takes {whole:.1?}\n",
         backend.name()

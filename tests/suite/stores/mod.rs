@@ -10,4 +10,5 @@ mod proxy;
 mod refusals;
 pub(crate) mod same;
 pub(crate) mod servers;
+pub(crate) mod tables;
 mod together;

@@ -170,9 +170,10 @@ impl Place {
         })
     }
 
-    /// The bytes of the hit files of `out`, by window.
+    /// The bytes of the hit files of `out`, by window, of either format; in a Delta table a window without hits has none.
     pub(crate) fn hits(&self) -> BTreeMap<String, Vec<u8>> {
-        self.windows("hits", "hits.parquet")
+        let hits = self.windows("hits", "hits.parquet");
+        if hits.is_empty() { super::tables::hits(self) } else { hits }
     }
 
     /// The run records of `out`, by window.
@@ -181,7 +182,7 @@ impl Place {
         records.map(|(label, bytes)| (label, serde_json::from_slice(&bytes).unwrap())).collect()
     }
 
-    fn windows(&self, kind: &str, file: &str) -> BTreeMap<String, Vec<u8>> {
+    pub(super) fn windows(&self, kind: &str, file: &str) -> BTreeMap<String, Vec<u8>> {
         let objects = self.objects(&format!("out/{kind}/job={SLUG}")).into_iter();
         let of = |name: &str| {
             let (folder, name) = name.split_once('/')?;

