@@ -153,7 +153,7 @@ fn a_range_and_a_cap_are_heeded_by_the_table_alone_where_they_should() {
     let mut times: Vec<&str> = rows.iter().map(|row| row[1].as_str().unwrap()).collect();
     times.reverse();
     assert_eq!(times, newest.iter().map(|row| row[0].as_str()).collect::<Vec<_>>());
-    let text = super::read(&capped);
+    let text = super::read(&capped).replace("&#x2f;", "/");
     assert!(text.contains(&format!("This table holds the newest 3 of them; {} older ones are left out.", all - 3)));
     assert!(text.contains(&format!("lakehunt hits {} --job", bench.text("out"))), "and says what prints all");
 }
