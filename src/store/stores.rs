@@ -42,6 +42,12 @@ impl Root {
         Self { store, display: String::new(), provider: None, near: true, reads: None }
     }
 
+    /// A folder of it, as a root of its own.
+    pub(crate) fn folder(&self, folder: &Path) -> Self {
+        let store = Arc::new(PrefixStore::new(Arc::clone(&self.store), folder.clone()));
+        Self { store, display: self.name(folder), ..self.clone() }
+    }
+
     /// The full name of `path`, for messages.
     pub(crate) fn name(&self, path: &Path) -> String {
         let root = self.display.trim_end_matches('/');

@@ -64,12 +64,7 @@ pub(super) struct Active {
 impl Log {
     /// The table in `folder` of an output. Nothing is reached for yet.
     pub(super) fn new(output: &Root, folder: &Path, partitions: &'static [&'static str]) -> Result<Self> {
-        let root = Root {
-            store: Arc::new(PrefixStore::new(Arc::clone(&output.store), folder.clone())),
-            display: output.name(folder),
-            provider: output.provider,
-            near: output.near,
-        };
+        let root = output.folder(folder);
         let table = delta_table(&root)?.build().map_err(|e| unreadable_log(&root, e))?;
         Ok(Self { root, folder: folder.clone(), partitions, table, exists: false, due: false, files: BTreeMap::new() })
     }
