@@ -233,7 +233,8 @@ fn two_runs_leave_one_state_of_a_delta_table_whoever_is_faster() {
     // Other hits: pairs across midnight do not count.
     let strict = one_day.clone().strict();
     let next_day = Ask { slack: 1, ..Ask::days("2024-05-03", "2024-05-04") };
-    let steps: [(&str, fn(&Call) -> bool); 4] = [
+    type During = fn(&Call) -> bool;
+    let steps: [(&str, During); 4] = [
         ("data file", |call| call.op == Op::Put && call.path.contains("/window_label=")),
         ("commit of hits", |call| call.op == Op::Put && call.path.contains("delta/hits/") && is_commit(call.path)),
         ("commit of rows", |call| call.op == Op::Put && call.path.contains("delta/runs/") && is_commit(call.path)),
