@@ -7,7 +7,6 @@
 //! commits get into each other's way, is not needed: our files are finished, and a partition is what a commit replaces.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use deltalake_core::DeltaTable;
@@ -17,7 +16,6 @@ use deltalake_core::kernel::{Action, Add, LogicalFileView, MetadataExt, Remove, 
 use deltalake_core::protocol::checkpoints::create_checkpoint;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use object_store::path::Path;
-use object_store::prefix::PrefixStore;
 use object_store::{ObjectStoreExt, PutMode, PutPayload};
 
 use super::stats;
