@@ -211,7 +211,7 @@ impl Run<'_> {
         let windows: Vec<&Window> = todo.iter().map(|index| &plan.survey.windows[*index].window).collect();
         let taken = match self.claims.take(table, standing, &windows).await? {
             Take::LookAgain => return Ok(None),
-            Take::Taken(taken) => taken,
+            Take::Taken(taken) => *taken,
         };
         for claim in &taken.dead {
             self.note_dead(table, claim).await;

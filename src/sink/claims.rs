@@ -92,7 +92,7 @@ impl Standing {
 pub(crate) enum Take {
     /// Claims that were there have ended since the windows were looked at; they may be done now.
     LookAgain,
-    Taken(Taken),
+    Taken(Box<Taken>),
 }
 
 pub(crate) struct Taken {
@@ -129,7 +129,7 @@ impl Claims {
     pub(crate) async fn take(&self, table: &Table, seen: Standing, windows: &[&Window]) -> Result<Take> {
         if self.lease.is_zero() {
             let others = vec![None; windows.len()];
-            return Ok(Take::Taken(Taken { others, held: None, dead: Vec::new() }));
+            return Ok(Take::Taken(Box::new(Taken { others, held: None, dead: Vec::new() })));
         }
         let ended = seen.file.ended;
         let mut standing = seen;
@@ -152,7 +152,7 @@ impl Claims {
             let free: Vec<&Window> =
                 windows.iter().zip(&others).filter(|(_, other)| other.is_none()).map(|(window, _)| *window).collect();
             if free.is_empty() {
-                return Ok(Take::Taken(Taken { others, held: None, dead: Vec::new() }));
+                return Ok(Take::Taken(Box::new(Taken { others, held: None, dead: Vec::new() })));
             }
             let claim = Claim {
                 run: self.run.clone(),
@@ -168,7 +168,7 @@ impl Claims {
             if let Put::Done(_) = table.put_claims(&standing).await? {
                 let renewing = tokio::spawn(renew(table.clone(), self.clone()));
                 let held = Held { table: table.clone(), run: self.run.clone(), renewing };
-                return Ok(Take::Taken(Taken { others, held: Some(held), dead }));
+                return Ok(Take::Taken(Box::new(Taken { others, held: Some(held), dead })));
             }
         }
         Err(table.too_busy())
