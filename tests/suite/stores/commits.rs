@@ -294,6 +294,8 @@ pub(super) fn run_at_once(backend: Backend, format: OutputFormat) {
         std::fs::write(path, bytes).unwrap();
     }
     alone.upload_folder(copy.path(), "lake");
-    alone.run(&three_days(), |_| {}).unwrap();
+    alone.run(&three_days(), |settings| settings.output_format = format).unwrap();
+    let labels = |place: &Place| place.hits().into_keys().collect::<Vec<_>>();
+    assert_eq!(labels(&alone), labels(&place), "{}", backend.name());
     assert!(alone.hits() == place.hits(), "{}", backend.name());
 }
