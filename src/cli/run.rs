@@ -34,7 +34,10 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
         if args.json {
             output::json(&ran.json)?;
         }
-        return finish(&args, vec![ran]);
+        return finish(&args, &[ran], false);
+    }
+    if names.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "the folder `jobs` holds no job; begin one with lakehunt new NAME"));
     }
     if !args.settings.params.is_empty() || !args.settings.lists.is_empty() {
         return Err(Error::new(ErrorKind::Usage, "--param and --list are of one job; run it by itself"));
@@ -51,16 +54,19 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
                 Ran { report: None, json, ended: Ended::from(error.kind().exit_code()) }
             }
         };
-        let stopped = ran.ended.stopped || stop.is_stopped();
         all.push(ran);
-        if stopped {
+        if stop.is_stopped() {
             break;
         }
+    }
+    let left = all.len() < names.len();
+    if left {
+        tracing::warn!("stopped: {} jobs were not begun; the same command goes on from here", names.len() - all.len());
     }
     if args.json {
         output::json(&all.iter().map(|ran| ran.json.clone()).collect())?;
     }
-    finish(&args, all)
+    finish(&args, &all, left)
 }
 
 /// What a job has come to.
@@ -71,13 +77,13 @@ struct Ran {
     ended: Ended,
 }
 
-/// Tells of the jobs that were run; the exit code is that of the first one that has something to say.
-fn finish(args: &RunArgs, all: Vec<Ran>) -> Result<Ended> {
+/// Writes the figures of the jobs that were run, and gives what they come to; some may be `left`, as somebody asked to stop.
+fn finish(args: &RunArgs, all: &[Ran], left: bool) -> Result<Ended> {
     if let Some(path) = &args.metrics_file {
         let reports = all.iter().filter_map(|ran| ran.report.as_ref()).map(|(report, at)| (report, *at));
         write_metrics(path, &metrics_text(reports)?)?;
     }
-    let stopped = all.iter().any(|ran| ran.ended.stopped);
+    let stopped = left || all.iter().any(|ran| ran.ended.stopped);
     let codes = || all.iter().map(|ran| ran.ended.code).filter(|code| *code != 0);
     // A failure is told before hits are.
     let code = codes().find(|code| *code != HITS_FOUND).or_else(|| codes().next()).unwrap_or_default();

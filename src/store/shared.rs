@@ -62,7 +62,7 @@ pub(super) fn shared<'a>(
 ) -> Arc<dyn ObjectStore> {
     let object = |meta: &ObjectMeta| {
         let object = (display.to_owned(), meta.location.clone(), meta.e_tag.clone()?);
-        Some((meta.location.clone(), Arc::new(object)))
+        Some((meta.location.clone(), (Arc::new(object), meta.clone())))
     };
     Arc::new(Shared { objects: files.into_iter().filter_map(object).collect(), store, reads })
 }
@@ -71,7 +71,8 @@ pub(super) fn shared<'a>(
 struct Shared {
     store: Arc<dyn ObjectStore>,
     reads: SharedReads,
-    objects: HashMap<Path, Arc<(String, Path, String)>>,
+    /// What tells each object's state from others, and what it was when it was listed.
+    objects: HashMap<Path, (Arc<(String, Path, String)>, ObjectMeta)>,
 }
 
 impl fmt::Display for Shared {
@@ -84,37 +85,29 @@ impl fmt::Display for Shared {
 impl ObjectStore for Shared {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         // Footers are read so; the meaning of the other options is the store's own.
-        let Some((object, range)) = self.objects.get(location).zip(plain_range(&options)) else {
+        let Some(((object, meta), range)) = self.objects.get(location).zip(plain_range(&options)) else {
             return self.store.get_opts(location, options).await;
         };
-        let read = Read { object: Arc::clone(object), range: range.clone() };
-        let result = |bytes: Bytes| {
-            let (_, location, tag) = &*read.object;
-            let meta = ObjectMeta {
-                location: location.clone(),
-                last_modified: Default::default(),
-                size: read.range.end,
-                e_tag: Some(tag.clone()),
-                version: None,
-            };
-            let payload = GetResultPayload::Stream(futures::stream::iter([Ok(bytes)]).boxed());
-            GetResult { payload, meta, range: range.clone(), attributes: Default::default() }
+        let read = Read { object: Arc::clone(object), range };
+        let (bytes, range) = match self.reads.0.get(&read) {
+            Some(bytes) => (bytes, read.range),
+            None => {
+                let fetched = self.store.get_opts(location, options).await?;
+                let range = fetched.range.clone();
+                let bytes = fetched.bytes().await?;
+                // One that reaches beyond the object's end gives less.
+                if range == read.range {
+                    self.reads.0.insert(read, bytes.clone());
+                }
+                (bytes, range)
+            }
         };
-        if let Some(bytes) = self.reads.0.get(&read) {
-            return Ok(result(bytes));
-        }
-        let fetched = self.store.get_opts(location, options).await?;
-        let (meta, range, attributes) = (fetched.meta.clone(), fetched.range.clone(), fetched.attributes.clone());
-        let bytes = fetched.bytes().await?;
-        if range == read.range {
-            self.reads.0.insert(read.clone(), bytes.clone());
-        }
         let payload = GetResultPayload::Stream(futures::stream::iter([Ok(bytes)]).boxed());
-        Ok(GetResult { payload, meta, range, attributes })
+        Ok(GetResult { payload, meta: meta.clone(), range, attributes: Default::default() })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let Some(object) = self.objects.get(location) else {
+        let Some((object, _)) = self.objects.get(location) else {
             return self.store.get_ranges(location, ranges).await;
         };
         let read = |range: &Range<u64>| Read { object: Arc::clone(object), range: range.clone() };

@@ -279,4 +279,9 @@ fn several_hunts_run_with_one_command() {
     assert!(stderr(&broken).contains("SigninLog") && stdout(&broken).contains("two"), "{}", stdout(&broken));
     assert_eq!(code(&run(&["one", "two"], &["--param", "threshold=3"])), Some(2));
     assert_eq!(code(&home.lakehunt(&["run"])), Some(2));
+    let none = Home::new();
+    fs::create_dir(none.dir.path().join("jobs")).unwrap();
+    let refused = none.lakehunt(&["run", "--all", "--source", "lake", "--output", "out"]);
+    assert_eq!(code(&refused), Some(2));
+    assert!(stderr(&refused).contains("holds no job"), "{}", stderr(&refused));
 }
