@@ -21,10 +21,13 @@ use quick_cache::sync::Cache;
 #[derive(Clone)]
 pub struct SharedReads(Arc<Cache<Read, Bytes, ByBytes>>);
 
-/// A range of one state of an object: its root as it was typed, its path, its ETag.
+/// One state of an object: its root as it was typed, its path, its ETag.
+type State = (String, Path, String);
+
+/// A range of one state of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Read {
-    object: Arc<(String, Path, String)>,
+    object: Arc<State>,
     range: Range<u64>,
 }
 
@@ -72,7 +75,7 @@ struct Shared {
     store: Arc<dyn ObjectStore>,
     reads: SharedReads,
     /// What tells each object's state from others, and what it was when it was listed.
-    objects: HashMap<Path, (Arc<(String, Path, String)>, ObjectMeta)>,
+    objects: HashMap<Path, (Arc<State>, ObjectMeta)>,
 }
 
 impl fmt::Display for Shared {
