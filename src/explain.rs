@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use datafusion::prelude::SessionContext;
+
 use crate::engine::{self, Bindings, Hunt, Limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
@@ -39,7 +41,15 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     let windows = settings.span.windows(settings.window)?;
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(String::new()) };
     let bindings = Bindings::new(job, first, last, settings.scope, job.reach(settings.scope)?);
-    let hunt = plan(job, &bindings, Limits::of(settings)).await?;
+    let limits = Limits::of(settings);
+    #[cfg(feature = "distributed")]
+    let context = match &settings.workers {
+        Some(workers) => workers.context(limits).await?,
+        None => engine::context(limits)?,
+    };
+    #[cfg(not(feature = "distributed"))]
+    let context = engine::context(limits)?;
+    let hunt = plan(job, &bindings, context).await?;
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "-- {} {}, {}", job.name(), job.version(), job.path().display());
@@ -60,6 +70,11 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
 
 /// Whether the plan of `job` lets go of rows while it reads.
 pub(crate) async fn passes(job: &Job, settings: &Settings) -> Result<bool> {
+    // Machines that evaluate together hold a chunk in memory.
+    #[cfg(feature = "distributed")]
+    if settings.workers.is_some() {
+        return Ok(false);
+    }
     hunt(job, settings.window, settings.scope, Limits::of(settings)).await?.passes().await
 }
 
@@ -73,11 +88,10 @@ async fn hunt(job: &Job, size: WindowSize, scope: Scope, limits: Limits) -> Resu
     let windows = Span::try_new(from, from + chrono::TimeDelta::nanoseconds(days))?.windows(WindowSize::All)?;
     let window = windows.first().ok_or_else(|| Error::new(ErrorKind::Engine, "a range has no window"))?;
     let bindings = Bindings::new(job, window, window, scope, job.reach(scope)?);
-    plan(job, &bindings, limits).await
+    plan(job, &bindings, engine::context(limits)?).await
 }
 
-async fn plan(job: &Job, bindings: &Bindings, limits: Limits) -> Result<Hunt> {
-    let context = engine::context(limits)?;
+async fn plan(job: &Job, bindings: &Bindings, context: SessionContext) -> Result<Hunt> {
     let empty = |source| RawTable::empty(Arc::new(Columns::new(source)));
     Hunt::plan(context, job, bindings, job.sources().map(empty).collect()).await
 }

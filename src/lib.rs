@@ -9,6 +9,8 @@
 //! ```
 
 mod cli;
+#[cfg(feature = "distributed")]
+mod cluster;
 mod diff;
 mod engine;
 mod error;
@@ -32,6 +34,8 @@ mod timespan;
 mod window;
 
 pub use cli::main as cli;
+#[cfg(feature = "distributed")]
+pub use cluster::{Access, Workers};
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{check, explain};
 pub use functions::{aggregates as aggregate_functions, all as functions};

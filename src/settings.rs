@@ -85,6 +85,9 @@ pub struct Settings {
     pub stop: Stop,
     /// The clock that run records are dated by.
     pub clock: fn() -> DateTime<Utc>,
+    /// The machines that evaluate; this process alone for `None`.
+    #[cfg(feature = "distributed")]
+    pub workers: Option<crate::cluster::Workers>,
 }
 
 impl Settings {
@@ -119,6 +122,8 @@ impl Settings {
             wait: true,
             stop: Stop::default(),
             clock: Utc::now,
+            #[cfg(feature = "distributed")]
+            workers: None,
         })
     }
 

@@ -116,6 +116,10 @@ async fn run_job(name: &str, args: &RunArgs, stop: Stop, reads: Option<&SharedRe
     if let Some(reads) = reads {
         settings.stores = settings.stores.with_shared_reads(reads.clone());
     }
+    #[cfg(feature = "distributed")]
+    {
+        settings.workers = super::worker::workers(&args.workers)?;
+    }
     if args.dry_run {
         return dry_run(&job, &settings, args.json).await.map(nothing);
     }

@@ -166,7 +166,7 @@ fn required(value: Option<&str>, flag: &str, key: &str) -> Result<String> {
 }
 
 /// A size such as `512MiB`. Less than 16 MiB holds no batch of rows.
-fn memory(text: &str) -> Result<usize> {
+pub(super) fn memory(text: &str) -> Result<usize> {
     let invalid = |why: &str| {
         Error::new(ErrorKind::Usage, format!("`{text}` is no memory limit: {why}; write for example 512MiB or 2GiB"))
     };

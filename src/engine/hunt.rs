@@ -121,7 +121,12 @@ impl Hunt {
 
     /// The physical plan as text.
     pub(crate) async fn physical_text(&self) -> Result<String> {
-        Ok(displayable(self.physical().await?.as_ref()).indent(false).to_string())
+        let plan = self.physical().await?;
+        #[cfg(feature = "distributed")]
+        if let Some(stages) = crate::cluster::stages(plan.as_ref()) {
+            return Ok(stages);
+        }
+        Ok(displayable(plan.as_ref()).indent(false).to_string())
     }
 
     async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
@@ -135,6 +140,12 @@ impl Hunt {
 pub(crate) struct Running(Arc<dyn ExecutionPlan>);
 
 impl Running {
+    /// The plan itself.
+    #[cfg(feature = "distributed")]
+    pub(crate) fn plan(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.0
+    }
+
     /// The plan as text, with what each operator has measured.
     pub(crate) fn text(&self) -> String {
         DisplayableExecutionPlan::with_metrics(self.0.as_ref()).indent(false).to_string()

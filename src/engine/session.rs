@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -38,6 +38,11 @@ impl Limits {
 
 /// A session for one run.
 pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
+    Ok(finish(builder(limits)?))
+}
+
+/// What becomes a session for one run.
+pub(crate) fn builder(limits: Limits) -> Result<SessionStateBuilder> {
     let mut config = SessionConfig::new()
         .with_target_partitions(limits.threads.get())
         .with_information_schema(false)
@@ -48,27 +53,42 @@ pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
         // rows of a group pass.
         .set_bool("datafusion.execution.parquet.pushdown_filters", false);
     config.options_mut().catalog.create_default_catalog_and_schema = true;
-    // Names the consumers that hold most when memory runs out.
-    let largest = NonZeroUsize::MIN.saturating_add(2);
-    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(limits.memory), largest);
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
-        .build_arc()
-        .map_err(|e| Error::new(ErrorKind::Engine, "the engine cannot be set up").caused_by(e))?;
+    let runtime = runtime(limits.memory)?;
     let mut builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
     if limits.interval_join {
         builder = builder.with_physical_optimizer_rules(rules());
     }
-    let state = builder.build();
-    let context = SessionContext::new_with_state(state);
+    Ok(builder)
+}
+
+/// Memory, and disk for what does not fit.
+pub(crate) fn runtime(memory: usize) -> Result<Arc<RuntimeEnv>> {
+    // Names the consumers that hold most when memory runs out.
+    let largest = NonZeroUsize::MIN.saturating_add(2);
+    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(memory), largest);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
+        .build_arc()
+        .map_err(|e| Error::new(ErrorKind::Engine, "the engine cannot be set up").caused_by(e))
+}
+
+/// The session, with the functions of hunts.
+pub(crate) fn finish(builder: SessionStateBuilder) -> SessionContext {
+    let context = SessionContext::new_with_state(builder.build());
     for function in functions::all() {
         context.register_udf(function);
     }
     for function in functions::aggregates() {
         context.register_udaf(function);
     }
-    Ok(context)
+    context
+}
+
+/// The rules that a worker applies to its part of a plan: operators of ours for those that can be sent to it.
+#[cfg(feature = "distributed")]
+pub(crate) fn worker_rules() -> [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] {
+    [Arc::new(IntervalJoinRule), Arc::new(RowNumberRule)]
 }
 
 /// The engine's own rules, with ours among them.

@@ -350,7 +350,7 @@ pub struct RunSpec {
 
 /// How a store is reached, where the variables of its provider do not say so: they go before these. Credentials never
 /// stand here; a job file that holds one is refused.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSpec {
     /// The URL of the service, for one that is not the provider's own.

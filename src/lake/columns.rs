@@ -39,11 +39,37 @@ pub(crate) fn instant_type() -> DataType {
 }
 
 /// The columns of `raw`, as the job declares them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(from = "Declared", into = "Declared")]
 pub(crate) struct Columns {
     specs: Vec<(String, ColumnSpec)>,
     schema: SchemaRef,
     time: usize,
+}
+
+/// What is said of the columns, for other machines.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Declared {
+    specs: Vec<(String, ColumnSpec)>,
+    time: usize,
+}
+
+impl From<Columns> for Declared {
+    fn from(columns: Columns) -> Self {
+        Self { specs: columns.specs, time: columns.time }
+    }
+}
+
+impl From<Declared> for Columns {
+    fn from(declared: Declared) -> Self {
+        let Declared { specs, time } = declared;
+        let schema = Arc::new(Schema::new(fields(&specs, TextForm::Plain)));
+        Self { specs, schema, time }
+    }
+}
+
+fn fields(specs: &[(String, ColumnSpec)], form: TextForm) -> Vec<Field> {
+    specs.iter().map(|(name, spec)| Field::new(name, engine_type(spec.kind, form), true)).collect()
 }
 
 /// How a column of a file becomes a column of `raw`.
@@ -58,10 +84,8 @@ pub(crate) enum Conversion {
 impl Columns {
     pub(crate) fn new(source: &SourceSpec) -> Self {
         let specs: Vec<_> = source.columns.iter().map(|(name, spec)| (name.clone(), spec.clone())).collect();
-        let fields: Vec<_> =
-            specs.iter().map(|(name, spec)| Field::new(name, engine_type(spec.kind, TextForm::Plain), true)).collect();
         let time = specs.iter().position(|(name, _)| *name == source.time).unwrap_or_default();
-        Self { specs, schema: Arc::new(Schema::new(fields)), time }
+        Declared { specs, time }.into()
     }
 
     /// Reads the time from the column `name` instead of the names that the job has for it.
@@ -79,10 +103,7 @@ impl Columns {
     pub(crate) fn schema_in(&self, form: TextForm) -> SchemaRef {
         match form {
             TextForm::Plain => Arc::clone(&self.schema),
-            TextForm::Dictionary => {
-                let field = |(name, spec): &(String, ColumnSpec)| Field::new(name, engine_type(spec.kind, form), true);
-                Arc::new(Schema::new(self.specs.iter().map(field).collect::<Vec<_>>()))
-            }
+            TextForm::Dictionary => Arc::new(Schema::new(fields(&self.specs, form))),
         }
     }
 

@@ -30,6 +30,9 @@ pub(crate) struct Notices {
     unreadable_value: OnceLock<String>,
     /// Rows that were read, for those who watch.
     rows: Arc<AtomicU64>,
+    /// What scans on other machines met.
+    #[cfg(feature = "distributed")]
+    elsewhere: std::sync::Mutex<std::collections::BTreeSet<String>>,
 }
 
 impl Notices {
@@ -38,7 +41,15 @@ impl Notices {
         Self { rows, ..Self::default() }
     }
 
-    pub(super) fn read(&self, rows: usize) {
+    /// Takes what a scan on another machine met.
+    #[cfg(feature = "distributed")]
+    pub(crate) fn met_elsewhere(&self, line: &str) {
+        if let Ok(mut lines) = self.elsewhere.lock() {
+            lines.insert(line.to_owned());
+        }
+    }
+
+    pub(crate) fn read(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
@@ -54,7 +65,11 @@ impl Notices {
         let time = self.unreadable_time.get().map(|text| {
             format!("the time column holds text that is no time, such as `{text}`; such rows match nothing")
         });
-        time.into_iter().chain(self.unreadable_value.get().cloned()).collect()
+        let here = time.into_iter().chain(self.unreadable_value.get().cloned());
+        #[cfg(feature = "distributed")]
+        let here = here
+            .chain(self.elsewhere.lock().map(|lines| lines.iter().cloned().collect::<Vec<_>>()).unwrap_or_default());
+        here.collect()
     }
 }
 

@@ -10,6 +10,8 @@ mod footer;
 mod layout;
 mod listing;
 mod readahead;
+#[cfg(feature = "distributed")]
+mod remote;
 mod scan;
 mod table;
 mod values;
@@ -22,5 +24,7 @@ pub(crate) use footer::FileFacts;
 pub(crate) use layout::WELL_KNOWN;
 pub use layout::{Layout, Partition};
 pub(crate) use listing::{LakeFile, Listing, list, list_some};
+#[cfg(feature = "distributed")]
+pub(crate) use remote::{NOTICE, READ, RemoteScan, RemoteScanExec};
 pub(crate) use scan::LakeScanExec;
 pub(crate) use table::RawTable;

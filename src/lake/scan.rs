@@ -75,17 +75,35 @@ impl Reading {
         let url = ObjectStoreUrl::parse(source_url(table.number()))?;
         let runtime = state.runtime_env();
         runtime.register_object_store(url.as_ref(), Arc::clone(&table.root().store));
-        // The footers are known; the scan need not fetch them again.
         let footers = match table.number() {
             0 => runtime.cache_manager.get_file_metadata_cache(),
             // They are kept by path, and two tables may have the same.
             _ => Arc::new(DefaultCache::<Path, CachedFileMetadataEntry>::new(FOOTERS)) as Arc<FileMetadataCache>,
         };
-        for facts in table.files() {
-            let metadata = Arc::new(CachedParquetMetaData::new(Arc::clone(&facts.metadata)));
-            footers.put(&facts.file.meta.location, CachedFileMetadataEntry::new(facts.file.meta.clone(), metadata));
-        }
+        keep_footers(table, &footers);
         Ok(Self { url, options: state.table_options().parquet.clone(), footers })
+    }
+}
+
+/// The footers are known; the scan need not fetch them again.
+fn keep_footers(table: &RawTable, footers: &FileMetadataCache) {
+    for facts in table.files() {
+        let metadata = Arc::new(CachedParquetMetaData::new(Arc::clone(&facts.metadata)));
+        footers.put(&facts.file.meta.location, CachedFileMetadataEntry::new(facts.file.meta.clone(), metadata));
+    }
+}
+
+#[cfg(feature = "distributed")]
+impl Reading {
+    /// What a task has that is sent its files.
+    fn of_task(table: &RawTable, context: &TaskContext) -> Result<Self> {
+        let url = ObjectStoreUrl::parse(source_url(0))?;
+        // Only the reader that is given to the scan reads; the engine wants a store for the URL nevertheless.
+        context.runtime_env().register_object_store(url.as_ref(), Arc::new(object_store::memory::InMemory::new()));
+        let global = context.session_config().options().execution.parquet.clone();
+        let footers = Arc::new(DefaultCache::<Path, CachedFileMetadataEntry>::new(FOOTERS)) as Arc<FileMetadataCache>;
+        keep_footers(table, &footers);
+        Ok(Self { url, options: TableParquetOptions { global, ..Default::default() }, footers })
     }
 }
 
@@ -96,6 +114,25 @@ impl fmt::Debug for Reading {
 }
 
 impl LakeScanExec {
+    /// The scan of some row groups, as one partition, on a machine that is sent what to read.
+    #[cfg(feature = "distributed")]
+    pub(super) fn of_group(
+        table: RawTable,
+        context: &TaskContext,
+        columns: Vec<usize>,
+        fetch: Option<usize>,
+        group: FileGroup,
+    ) -> Result<Self> {
+        let reading = Reading::of_task(&table, context)?;
+        Self::try_new(table, reading, columns, TextForm::Plain, fetch, vec![group], Vec::new())
+    }
+
+    /// The table, the columns by position in it, and how many rows are enough.
+    #[cfg(feature = "distributed")]
+    pub(super) fn parts(&self) -> (&RawTable, &[usize], Option<usize>) {
+        (&self.table, &self.columns, self.fetch)
+    }
+
     /// Dealt out to some tasks, which take files of each other when they have none left.
     pub(super) fn shared(
         table: RawTable,

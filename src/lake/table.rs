@@ -105,8 +105,18 @@ impl RawTable {
         facts.row_groups.iter().enumerate().filter(move |(_, group)| group.rows > 0 && group.may_hold(from, to))
     }
 
+    /// The half-open range of its times, in nanoseconds.
+    #[cfg(feature = "distributed")]
+    pub(super) fn range(&self) -> (i64, i64) {
+        self.range
+    }
+
     /// A file, of which some row groups are read.
-    fn file(facts: &FileFacts, form: TextForm, groups: impl Iterator<Item = usize>) -> Option<PartitionedFile> {
+    pub(super) fn file(
+        facts: &FileFacts,
+        form: TextForm,
+        groups: impl Iterator<Item = usize>,
+    ) -> Option<PartitionedFile> {
         let mut plan = ParquetAccessPlan::new_none(facts.row_groups.len());
         groups.for_each(|group| plan.scan(group));
         plan.row_group_index_iter().next()?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
 use super::encoding::Encoding;
@@ -26,7 +27,32 @@ pub(super) struct Evaluated {
 }
 
 /// Evaluates `windows` (neighbours in time) over `inputs`; rows are counted in `read`. Nothing is written.
+///
+/// Where machines evaluate and one of them is lost, all is evaluated again on those that are left.
 pub(super) async fn evaluate(
+    job: &Job,
+    settings: &Settings,
+    inputs: &Inputs,
+    windows: &[&Window],
+    files: &[usize],
+    read: &Arc<AtomicU64>,
+) -> Result<Evaluated> {
+    #[cfg(feature = "distributed")]
+    if settings.workers.is_some() {
+        return crate::cluster::again(|| evaluate_once(job, settings, inputs, windows, files, read)).await;
+    }
+    evaluate_once(job, settings, inputs, windows, files, read).await
+}
+
+async fn context(settings: &Settings) -> Result<SessionContext> {
+    #[cfg(feature = "distributed")]
+    if let Some(workers) = &settings.workers {
+        return workers.context(Limits::of(settings)).await;
+    }
+    engine::context(Limits::of(settings))
+}
+
+async fn evaluate_once(
     job: &Job,
     settings: &Settings,
     inputs: &Inputs,
@@ -38,7 +64,7 @@ pub(super) async fn evaluate(
         return Err(Error::new(ErrorKind::Engine, "there are no windows to evaluate"));
     };
     let notices = Arc::new(Notices::counting(Arc::clone(read)));
-    let context = engine::context(Limits::of(settings))?;
+    let context = context(settings).await?;
     let reach = job.reach(settings.scope)?;
     let (from, _) = first.read_range(reach);
     let tables = inputs.raw(files, (nanos(from), nanos(last.end())), &notices);
@@ -64,6 +90,8 @@ pub(super) async fn evaluate(
             encoding.add(*index, batch.slice(from, rows)).await?;
         }
     }
+    #[cfg(feature = "distributed")]
+    crate::cluster::gather(running.plan(), &notices).await?;
     tracing::debug!("measured:\n{}", running.text());
     let rows = encoding.finish().await?;
     let mut dropped = None;

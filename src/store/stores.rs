@@ -33,13 +33,24 @@ pub(crate) struct Root {
     pub(crate) near: bool,
     /// Keeps what is read of it for other jobs.
     pub(super) reads: Option<SharedReads>,
+    /// How it is reached, for those who open it elsewhere.
+    #[cfg(feature = "distributed")]
+    pub(crate) spec: StoreSpec,
 }
 
 impl Root {
     /// A root that holds nothing.
     pub(crate) fn nowhere() -> Self {
         let store = Arc::new(InMemory::new());
-        Self { store, display: String::new(), provider: None, near: true, reads: None }
+        Self {
+            store,
+            display: String::new(),
+            provider: None,
+            near: true,
+            reads: None,
+            #[cfg(feature = "distributed")]
+            spec: StoreSpec::default(),
+        }
     }
 
     /// A folder of it, as a root of its own.
@@ -183,13 +194,21 @@ impl Stores {
         let near = provider.is_none() && self.hook.is_none();
         // What is near is kept by the system.
         let reads = self.reads.clone().filter(|_| !near);
-        Ok(Root { store, display: location.to_owned(), provider, near, reads })
+        Ok(Root {
+            store,
+            display: location.to_owned(),
+            provider,
+            near,
+            reads,
+            #[cfg(feature = "distributed")]
+            spec: spec.clone(),
+        })
     }
 }
 
 fn in_memory(memory: &Arc<InMemory>, location: &str) -> Root {
     let store = Arc::new(PrefixStore::new(Arc::clone(memory), Path::from(location)));
-    Root { store, display: location.to_owned(), provider: None, near: true, reads: None }
+    Root { store, display: location.to_owned(), ..Root::nowhere() }
 }
 
 /// The variables that begin with `prefix`, in lower case, as the keys of object_store's builders are written.

@@ -1,5 +1,7 @@
 //! What was typed. What it means is decided in `settings`.
 
+#[cfg(feature = "distributed")]
+mod cluster;
 mod report;
 mod shared;
 
@@ -10,6 +12,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::generate::TimeUnit;
+#[cfg(feature = "distributed")]
+pub(super) use cluster::{AccessArgs, WorkerArgs, WorkersArgs};
 pub(super) use report::ReportArgs;
 pub(super) use shared::{NightlyArgs, SettingsArgs, StoreArgs};
 
@@ -83,6 +87,9 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Remove what runs that were cut off left in an output
     Vacuum(VacuumArgs),
+    /// Evaluate parts of runs on other machines
+    #[cfg(feature = "distributed")]
+    Worker(WorkerArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -109,6 +116,10 @@ pub(super) struct RunArgs {
     /// Print windows, files and bytes; read no data and write nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+
+    #[cfg(feature = "distributed")]
+    #[command(flatten)]
+    pub(super) workers: WorkersArgs,
 
     #[command(flatten)]
     pub(super) nightly: NightlyArgs,
@@ -235,6 +246,10 @@ pub(super) struct GenerateArgs {
 pub(super) struct ExplainArgs {
     /// A job file's path, or the name of one in the folder jobs
     pub(super) job: String,
+
+    #[cfg(feature = "distributed")]
+    #[command(flatten)]
+    pub(super) workers: WorkersArgs,
 
     #[command(flatten)]
     pub(super) settings: SettingsArgs,

@@ -1,0 +1,1 @@
+//! Workers and a run in one process, over real connections.
