@@ -44,7 +44,7 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     let limits = Limits::of(settings);
     #[cfg(feature = "distributed")]
     let context = match &settings.workers {
-        Some(workers) => workers.context(limits).await?,
+        Some(workers) => workers.context(limits, &settings.stores).await?,
         None => engine::context(limits)?,
     };
     #[cfg(not(feature = "distributed"))]

@@ -13,8 +13,8 @@ use crate::store::Stores;
 /// Writes and reads scans.
 #[derive(Debug)]
 pub(super) struct ScanCodec {
-    /// What a worker opens stores with.
-    pub(super) stores: Option<Stores>,
+    /// What scans that are read open stores with.
+    pub(super) stores: Stores,
 }
 
 impl PhysicalExtensionCodec for ScanCodec {

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion_distributed::{
-    DistributedExec, DistributedMetricsFormat, NetworkBoundaryExt, rewrite_distributed_plan_with_metrics,
-};
+use datafusion_distributed::{DistributedExec, DistributedMetricsFormat, rewrite_distributed_plan_with_metrics};
 
 use crate::engine::engine_error;
 use crate::error::{Error, ErrorKind, Result};

@@ -11,6 +11,7 @@ use datafusion_distributed::{
 
 use crate::engine;
 use crate::lake::{LakeScanExec, RemoteScan, RemoteScanExec};
+use crate::store::Stores;
 
 /// Every worker takes part in every scan.
 pub(super) fn tasks(
@@ -23,18 +24,23 @@ pub(super) fn tasks(
     }
 }
 
-/// A scan for each task.
-pub(super) fn shares(event: ScaleUpLeafNodeEvent<'_>) -> Option<Result<ScaleUpLeafNodeEventResponse>> {
-    let scan = event.plan.downcast_ref::<LakeScanExec>()?;
-    let partitions = event.session_config.target_partitions();
-    let dealt = || {
-        let scans = RemoteScan::of_tasks(scan, event.task_count, partitions)?;
-        let scans = scans.into_iter().map(|scan| Ok(Arc::new(RemoteScanExec::try_new(scan, None)?) as Arc<_>));
-        let scans: Vec<Arc<dyn ExecutionPlan>> = scans.collect::<Result<_>>()?;
-        let leaf = DistributedLeafExec::try_new(Arc::clone(event.plan), scans)?;
-        Ok(ScaleUpLeafNodeEventResponse::new(Arc::new(leaf)))
-    };
-    Some(dealt())
+/// A scan for each task; one that stays here opens `stores`.
+pub(super) fn shares(
+    stores: Stores,
+) -> impl for<'a> Fn(ScaleUpLeafNodeEvent<'a>) -> Option<Result<ScaleUpLeafNodeEventResponse>> + Send + Sync + 'static {
+    move |event| event.plan.downcast_ref::<LakeScanExec>().map(|scan| deal_out(scan, event, &stores))
+}
+
+fn deal_out(
+    scan: &LakeScanExec,
+    event: ScaleUpLeafNodeEvent<'_>,
+    stores: &Stores,
+) -> Result<ScaleUpLeafNodeEventResponse> {
+    let scans = RemoteScan::of_tasks(scan, event.task_count, event.session_config.target_partitions())?;
+    let scans = scans.into_iter().map(|scan| Ok(Arc::new(RemoteScanExec::try_new(scan, stores.clone())?) as Arc<_>));
+    let scans: Vec<Arc<dyn ExecutionPlan>> = scans.collect::<Result<_>>()?;
+    let leaf = DistributedLeafExec::try_new(Arc::clone(event.plan), scans)?;
+    Ok(ScaleUpLeafNodeEventResponse::new(Arc::new(leaf)))
 }
 
 /// Our operators for those of the engine that were sent.

@@ -89,7 +89,7 @@ impl WorkerSessionBuilder for Sessions {
         options.set("datafusion.execution.parquet.pushdown_filters", "false")?;
         let builder = builder
             .with_distributed_channel_resolver(self.channels.clone())
-            .with_distributed_user_codec(ScanCodec { stores: Some(self.stores.clone()) })
+            .with_distributed_user_codec(ScanCodec { stores: self.stores.clone() })
             .with_distributed_worker_plan_rewrite_handler(planning::ours);
         let mut state = builder.build();
         for function in functions::all() {

@@ -20,6 +20,7 @@ use super::codec::ScanCodec;
 use super::planning;
 use crate::engine::{self, Limits, engine_error};
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Stores;
 
 /// How long a worker may take to say who it is.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -82,7 +83,7 @@ impl Workers {
     }
 
     /// A session that deals its plans out to the workers that answer.
-    pub(crate) async fn context(&self, limits: Limits) -> Result<SessionContext> {
+    pub(crate) async fn context(&self, limits: Limits, stores: &Stores) -> Result<SessionContext> {
         let (channels, mut urls) = self.answering().await?;
         tracing::debug!(workers = urls.len(), "workers answer");
         // With one task there would be nothing to deal out, and all would be done here.
@@ -102,9 +103,9 @@ impl Workers {
             .with_distributed_planner()
             .with_distributed_worker_resolver(Answering(urls))
             .with_distributed_channel_resolver(channels)
-            .with_distributed_user_codec(ScanCodec { stores: None })
+            .with_distributed_user_codec(ScanCodec { stores: stores.clone() })
             .with_distributed_desired_task_count_handler(planning::tasks(tasks))
-            .with_distributed_scale_up_leaf_node_handler(planning::shares)
+            .with_distributed_scale_up_leaf_node_handler(planning::shares(stores.clone()))
             .with_distributed_cardinality_effect_task_scale_factor(1.0)
             .map_err(engine_error)?;
         Ok(engine::finish(builder))

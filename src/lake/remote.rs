@@ -185,14 +185,14 @@ impl RemoteFile {
 #[derive(Debug)]
 pub(crate) struct RemoteScanExec {
     scan: Arc<RemoteScan>,
-    /// How a worker opens stores; a plan that is only sent has none.
-    stores: Option<Stores>,
+    /// How this process opens stores, if it comes to execute the scan.
+    stores: Stores,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl RemoteScanExec {
-    pub(crate) fn try_new(scan: RemoteScan, stores: Option<Stores>) -> Result<Self> {
+    pub(crate) fn try_new(scan: RemoteScan, stores: Stores) -> Result<Self> {
         let schema = Arc::new(scan.columns.schema().project(&scan.projection)?);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -248,9 +248,7 @@ impl ExecutionPlan for RemoteScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let Some(stores) = self.stores.clone() else {
-            return internal_err!("a scan for a worker was not sent to one");
-        };
+        let stores = self.stores.clone();
         let (scan, schema, metrics) = (Arc::clone(&self.scan), self.schema(), self.metrics.clone());
         let read = Arc::new(AtomicU64::new(0));
         let notices = Arc::new(Notices::counting(Arc::clone(&read)));

@@ -80,7 +80,7 @@ impl Reading {
             // They are kept by path, and two tables may have the same.
             _ => Arc::new(DefaultCache::<Path, CachedFileMetadataEntry>::new(FOOTERS)) as Arc<FileMetadataCache>,
         };
-        keep_footers(table, &footers);
+        keep_footers(table, footers.as_ref());
         Ok(Self { url, options: state.table_options().parquet.clone(), footers })
     }
 }
@@ -102,7 +102,7 @@ impl Reading {
         context.runtime_env().register_object_store(url.as_ref(), Arc::new(object_store::memory::InMemory::new()));
         let global = context.session_config().options().execution.parquet.clone();
         let footers = Arc::new(DefaultCache::<Path, CachedFileMetadataEntry>::new(FOOTERS)) as Arc<FileMetadataCache>;
-        keep_footers(table, &footers);
+        keep_footers(table, footers.as_ref());
         Ok(Self { url, options: TableParquetOptions { global, ..Default::default() }, footers })
     }
 }

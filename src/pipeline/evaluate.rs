@@ -47,7 +47,7 @@ pub(super) async fn evaluate(
 async fn context(settings: &Settings) -> Result<SessionContext> {
     #[cfg(feature = "distributed")]
     if let Some(workers) = &settings.workers {
-        return workers.context(Limits::of(settings)).await;
+        return workers.context(Limits::of(settings), &settings.stores).await;
     }
     engine::context(Limits::of(settings))
 }
@@ -90,6 +90,8 @@ async fn evaluate_once(
             encoding.add(*index, batch.slice(from, rows)).await?;
         }
     }
+    // Workers tell when nobody waits for rows any more.
+    drop(stream);
     #[cfg(feature = "distributed")]
     crate::cluster::gather(running.plan(), &notices).await?;
     tracing::debug!("measured:\n{}", running.text());
