@@ -54,10 +54,5 @@ pub(super) fn ours(event: WorkerPlanRewriteEvent<'_>) -> Result<WorkerPlanRewrit
 
 /// The stages of a plan as text, if it has any.
 pub(crate) fn stages(plan: &dyn ExecutionPlan) -> Option<String> {
-    plan.is::<DistributedExec>().then(|| {
-        format!(
-            "{}\nA join by followed_within is an IntervalJoinExec on the workers.\n",
-            display_plan_ascii(plan, false)
-        )
-    })
+    plan.is::<DistributedExec>().then(|| display_plan_ascii(plan, false))
 }
