@@ -66,7 +66,7 @@ pairs AS (
     ON other.UserPrincipalName = anomalous.UserPrincipalName
    AND other.IPAddress <> anomalous.IPAddress
    AND other.Country <> anomalous.Country
-                                                                          -- between (WindowStart .. WindowEnd)
+   -- between (WindowStart .. WindowEnd)
    AND followed_within(other.before_window, anomalous.TimeGenerated, $window_time + $window_time + INTERVAL '1 nanosecond')
 )
 
