@@ -9,6 +9,7 @@ mod dictionary;
 mod footer;
 mod layout;
 mod listing;
+mod part;
 mod readahead;
 mod scan;
 mod table;
@@ -22,5 +23,8 @@ pub(crate) use footer::FileFacts;
 pub(crate) use layout::WELL_KNOWN;
 pub use layout::{Layout, Partition};
 pub(crate) use listing::{LakeFile, Listing, list, list_some};
+#[cfg(test)]
+pub(crate) use part::Ahead;
+pub(crate) use part::PartTimes;
 pub(crate) use scan::LakeScanExec;
 pub(crate) use table::RawTable;

@@ -28,6 +28,7 @@ use object_store::path::Path;
 
 use super::adapter::LakeAdapterFactory;
 use super::columns::TextForm;
+use super::part::PartTimes;
 use super::readahead;
 use super::table::RawTable;
 
@@ -58,7 +59,7 @@ pub(crate) struct LakeScanExec {
     form: TextForm,
     fetch: Option<usize>,
     /// Of each partition, where the scan is by time.
-    times: Vec<Option<(i64, i64)>>,
+    times: Vec<PartTimes>,
     scan: Arc<dyn ExecutionPlan>,
 }
 
@@ -123,7 +124,7 @@ impl LakeScanExec {
         form: TextForm,
         fetch: Option<usize>,
         groups: Vec<FileGroup>,
-        times: Vec<Option<(i64, i64)>>,
+        times: Vec<PartTimes>,
     ) -> Result<Self> {
         let root = table.root();
         let store = match root.near {
@@ -175,8 +176,8 @@ impl LakeScanExec {
         self.table.columns().time()
     }
 
-    /// The times of each part, in nanoseconds, both inclusive; `None` where footers do not tell.
-    pub(crate) fn times(&self) -> &[Option<(i64, i64)>] {
+    /// The times of each part.
+    pub(crate) fn times(&self) -> &[PartTimes] {
         &self.times
     }
 }
