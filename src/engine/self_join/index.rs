@@ -280,17 +280,15 @@ impl<'a> Index<'a> {
         let times = rows.times.as_ref();
         let asked = rows.first.count_set_bits();
         // In two steps, so that the misses of the second do not stand in the way of the first.
-        let mut passed = vec![(0_u64, 0_u32); asked];
-        let mut count = 0;
+        let mut passed: Vec<(u64, u32)> = Vec::with_capacity(asked);
         for row in rows.first.set_indices() {
             let Some(table) = self.tables.get(self.table(times[row])).filter(|table| table.slots > 0) else { continue };
             let hash = hash(&keys, row);
             let bit = bit(*table, hash);
-            // Which of them pass cannot be guessed, and a wrong guess costs more than writing in vain.
-            passed[count] = (hash, row as u32);
-            count += (self.bits[bit / 64] >> (bit % 64) & 1) as usize;
+            if self.bits[bit / 64] & 1 << (bit % 64) != 0 {
+                passed.push((hash, row as u32));
+            }
         }
-        passed.truncate(count);
         let mut matches = Vec::with_capacity(passed.len());
         for (hash, row) in &passed {
             let first = Place { batch: batch as u32, row: *row };
