@@ -84,7 +84,41 @@ pub(super) fn pages(metadata: &ParquetMetaData, group: usize, leaf: usize, nanos
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use datafusion::arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
+    use datafusion::parquet::arrow::ArrowWriter;
+    use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
+    use datafusion::parquet::file::properties::WriterProperties;
+
     use super::*;
+
+    #[test]
+    fn pages_tell_their_earliest_times() {
+        let times = [Some(5), Some(9), Some(7), None, None, None, Some(6), Some(20), Some(-3)];
+        let column = Arc::new(times.into_iter().collect::<TimestampMillisecondArray>()) as ArrayRef;
+        let batch = RecordBatch::try_from_iter_with_nullable([("time", column, true)]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(7))
+            .set_data_page_row_count_limit(2)
+            .set_write_batch_size(2)
+            .build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        let file = Bytes::from(writer.into_inner().unwrap());
+        let read = |policy| {
+            let reader = ParquetMetaDataReader::new().with_page_index_policy(policy);
+            reader.parse_and_finish(&file).unwrap()
+        };
+        let known = read(PageIndexPolicy::Required);
+        let of = |group| pages(&known, group, 0, 1_000_000).unwrap().into_iter().map(|one| (one.row, one.from));
+        let none = i64::MAX;
+        assert_eq!(of(0).collect::<Vec<_>>(), [(0, 5_000_000), (2, 7_000_000), (4, none), (6, 6_000_000)]);
+        assert_eq!(of(1).collect::<Vec<_>>(), [(0, -3_000_000)]);
+        assert_eq!(pages(&known, 0, 0, i64::MAX).unwrap()[0].from, i64::MAX);
+        assert_eq!(pages(&read(PageIndexPolicy::Skip), 0, 0, 1), None);
+    }
 
     #[test]
     fn what_is_ahead_is_the_least_of_all_that_follows() {
