@@ -61,7 +61,8 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
     }
     let left = all.len() < names.len();
     if left {
-        tracing::warn!("stopped: {} jobs were not begun; the same command goes on from here", names.len() - all.len());
+        let left = names[all.len()..].join(", ");
+        tracing::warn!("stopped before {left}; the same command goes on from here");
     }
     if args.json {
         output::json(&all.iter().map(|ran| ran.json.clone()).collect())?;
