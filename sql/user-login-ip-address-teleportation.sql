@@ -42,6 +42,14 @@ anomalous AS (
     AND NOT array_has($excluded_ips, IPAddress)
 ),
 
+-- The other logins, with the instant after which an anomalous one is near: just before WindowStart, which is inclusive.
+others AS (
+  SELECT *, TimeGenerated - $window_time - INTERVAL '1 nanosecond' AS before_window
+  FROM logins
+  WHERE NOT array_has($excluded_ips, IPAddress)
+    AND TimeGenerated >= $range_start - $window_time
+),
+
 pairs AS (
   SELECT DISTINCT
     date_bin($window_size, greatest(anomalous.TimeGenerated, other.TimeGenerated), $range_start) AS window_start,
@@ -54,14 +62,12 @@ pairs AS (
     other.Country               AS OtherLoginCountry,
     other.TimeGenerated         AS OtherLoginTime
   FROM anomalous
-  JOIN logins AS other
+  JOIN others AS other
     ON other.UserPrincipalName = anomalous.UserPrincipalName
    AND other.IPAddress <> anomalous.IPAddress
    AND other.Country <> anomalous.Country
-   AND anomalous.TimeGenerated >= other.TimeGenerated - $window_time      -- between (WindowStart .. WindowEnd)
-   AND anomalous.TimeGenerated <= other.TimeGenerated + $window_time
-  WHERE NOT array_has($excluded_ips, other.IPAddress)
-    AND other.TimeGenerated >= $range_start - $window_time
+   -- between (WindowStart .. WindowEnd)
+   AND followed_within(other.before_window, anomalous.TimeGenerated, $window_time + $window_time + INTERVAL '1 nanosecond')
 )
 
 SELECT

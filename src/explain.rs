@@ -42,13 +42,10 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Ok(String::new()) };
     let bindings = Bindings::new(job, first, last, settings.scope, job.reach(settings.scope)?);
     let limits = Limits::of(settings);
-    #[cfg(feature = "distributed")]
     let context = match &settings.workers {
         Some(workers) => workers.context(limits, &settings.stores).await?,
         None => engine::context(limits)?,
     };
-    #[cfg(not(feature = "distributed"))]
-    let context = engine::context(limits)?;
     let hunt = plan(job, &bindings, context).await?;
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -71,7 +68,6 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
 /// Whether the plan of `job` lets go of rows while it reads.
 pub(crate) async fn passes(job: &Job, settings: &Settings) -> Result<bool> {
     // Machines that evaluate together hold a chunk in memory.
-    #[cfg(feature = "distributed")]
     if settings.workers.is_some() {
         return Ok(false);
     }

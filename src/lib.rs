@@ -9,7 +9,6 @@
 //! ```
 
 mod cli;
-#[cfg(feature = "distributed")]
 mod cluster;
 mod diff;
 mod engine;
@@ -34,7 +33,6 @@ mod timespan;
 mod window;
 
 pub use cli::main as cli;
-#[cfg(feature = "distributed")]
 pub use cluster::{Access, Workers};
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{check, explain};

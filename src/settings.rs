@@ -86,7 +86,6 @@ pub struct Settings {
     /// The clock that run records are dated by.
     pub clock: fn() -> DateTime<Utc>,
     /// The machines that evaluate; this process alone for `None`.
-    #[cfg(feature = "distributed")]
     pub workers: Option<crate::cluster::Workers>,
 }
 
@@ -122,7 +121,6 @@ impl Settings {
             wait: true,
             stop: Stop::default(),
             clock: Utc::now,
-            #[cfg(feature = "distributed")]
             workers: None,
         })
     }

@@ -29,7 +29,7 @@ const COLUMNS: [&str; 12] = [
     "pair_count",
 ];
 
-/// Of all hit files below a folder.
+/// Of all hit files below a folder; all contenders name theirs alike.
 pub(crate) fn of(folder: &Path) -> Result<(u64, u64)> {
     let mut files = Vec::new();
     find(folder, &mut files)?;
@@ -74,7 +74,7 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             find(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+        } else if path.file_name().is_some_and(|name| name == "hits.parquet") {
             files.push(path);
         }
     }

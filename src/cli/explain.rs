@@ -15,11 +15,7 @@ pub(super) async fn explain(mut args: ExplainArgs) -> Result<()> {
         args.settings.to = Some(TO.to_owned());
     }
     // Neither source nor output is touched.
-    #[cfg_attr(not(feature = "distributed"), allow(unused_mut, reason = "what is set is of the feature"))]
     let mut settings = settings::resolve_with(&job, &args.settings, ".", ".")?;
-    #[cfg(feature = "distributed")]
-    {
-        settings.workers = super::worker::workers(&args.workers)?;
-    }
+    settings.workers = super::worker::workers(&args.workers)?;
     output::write(crate::explain::explain(&job, &settings).await?.as_bytes())
 }

@@ -24,7 +24,6 @@ mod telemetry;
 mod test;
 mod vacuum;
 mod validate;
-#[cfg(feature = "distributed")]
 mod worker;
 
 use std::process::ExitCode;
@@ -79,7 +78,6 @@ async fn dispatch(command: Command, stop: Stop) -> Result<Ended> {
         Command::Hits(args) => hits::hits(args).await,
         Command::Report(args) => report::report(args).await,
         Command::Vacuum(args) => vacuum::vacuum(args).await,
-        #[cfg(feature = "distributed")]
         Command::Worker(args) => worker::worker(args).await,
         Command::Completions(args) => completions::completions(args),
     }

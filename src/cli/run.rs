@@ -61,7 +61,8 @@ pub(super) async fn run(args: RunArgs, stop: Stop) -> Result<Ended> {
     }
     let left = all.len() < names.len();
     if left {
-        tracing::warn!("stopped: {} jobs were not begun; the same command goes on from here", names.len() - all.len());
+        let left = names[all.len()..].join(", ");
+        tracing::warn!("stopped before {left}; the same command goes on from here");
     }
     if args.json {
         output::json(&all.iter().map(|ran| ran.json.clone()).collect())?;
@@ -116,10 +117,7 @@ async fn run_job(name: &str, args: &RunArgs, stop: Stop, reads: Option<&SharedRe
     if let Some(reads) = reads {
         settings.stores = settings.stores.with_shared_reads(reads.clone());
     }
-    #[cfg(feature = "distributed")]
-    {
-        settings.workers = super::worker::workers(&args.workers)?;
-    }
+    settings.workers = super::worker::workers(&args.workers)?;
     if args.dry_run {
         return dry_run(&job, &settings, args.json).await.map(nothing);
     }

@@ -97,7 +97,8 @@ impl Workers {
         // Both sides of a join are dealt out by its keys, and no scan waits for what a join on another machine knows.
         options.optimizer.hash_join_single_partition_threshold = 0;
         options.optimizer.hash_join_single_partition_threshold_rows = 0;
-        options.optimizer.enable_dynamic_filter_pushdown = false;
+        // By its name, which sets it for joins, aggregations and sorts; the field alone sets it for none of them.
+        options.set("datafusion.optimizer.enable_dynamic_filter_pushdown", "false").map_err(engine_error)?;
         let tasks = urls.len();
         let builder = builder
             .with_distributed_planner()

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::{ParamValues, ScalarValue, plan_err};
 use datafusion::error::Result as EngineResult;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -11,7 +12,8 @@ use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName};
 
-use crate::job::{Job, Sql, Value, placeholders_mut};
+use crate::functions;
+use crate::job::{Job, Sql, Value, arguments_of, placeholders_mut};
 use crate::lake::TEXT;
 use crate::timespan::Timespan;
 use crate::window::{Scope, Window, nanos};
@@ -55,6 +57,7 @@ impl Bindings {
 
     /// The plan of `sql` with these values in place of its parameters.
     pub(super) async fn plan(&self, state: &SessionState, sql: &Sql) -> EngineResult<LogicalPlan> {
+        self.check_networks(sql)?;
         let mut statement = sql.statement().clone();
         // A named placeholder has no type until its value is bound, and the planner refuses what it cannot type, such
         // as `date_bin($window_size, …)`. So each is planned as a cast to the type of its value; the cast of a value to
@@ -72,6 +75,16 @@ impl Bindings {
             .verify_plan(&plan)?;
         let values: HashMap<String, ScalarValue> = self.values.clone().into_iter().collect();
         plan.with_param_values(ParamValues::from(values))
+    }
+
+    /// A network that is none is refused before anything is read, by the name of the list or parameter that holds it.
+    fn check_networks(&self, sql: &Sql) -> EngineResult<()> {
+        for name in arguments_of(sql.statement(), functions::IP_IN_ANY_RANGE) {
+            let Some(ScalarValue::List(list)) = self.values.get(&name) else { continue };
+            let networks = list.values().as_string::<i32>().iter().map(Option::unwrap_or_default);
+            functions::check_networks(networks).or_else(|wrong| plan_err!("`${name}`: {wrong}"))?;
+        }
+        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ use super::bind::Bindings;
 use super::contract::{self, WINDOW_START};
 use super::duplicates;
 use super::self_join;
+use crate::cluster;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::lake::RawTable;
@@ -122,8 +123,7 @@ impl Hunt {
     /// The physical plan as text.
     pub(crate) async fn physical_text(&self) -> Result<String> {
         let plan = self.physical().await?;
-        #[cfg(feature = "distributed")]
-        if let Some(stages) = crate::cluster::stages(plan.as_ref()) {
+        if let Some(stages) = cluster::stages(plan.as_ref()) {
             return Ok(stages);
         }
         Ok(displayable(plan.as_ref()).indent(false).to_string())
@@ -141,7 +141,6 @@ pub(crate) struct Running(Arc<dyn ExecutionPlan>);
 
 impl Running {
     /// The plan itself.
-    #[cfg(feature = "distributed")]
     pub(crate) fn plan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.0
     }

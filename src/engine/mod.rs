@@ -14,5 +14,4 @@ pub(crate) use contract::{OVER_LIMIT, WINDOW_START, WRITTEN};
 pub(crate) use duplicates::dropped;
 pub(crate) use hunt::{Hunt, engine_error};
 pub(crate) use session::{Limits, context};
-#[cfg(feature = "distributed")]
 pub(crate) use session::{builder, finish, runtime, worker_rules};

@@ -86,7 +86,6 @@ pub(crate) fn finish(builder: SessionStateBuilder) -> SessionContext {
 }
 
 /// The rules that a worker applies to its part of a plan: operators of ours for those that can be sent to it.
-#[cfg(feature = "distributed")]
 pub(crate) fn worker_rules() -> [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] {
     [Arc::new(IntervalJoinRule), Arc::new(RowNumberRule)]
 }

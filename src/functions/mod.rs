@@ -4,6 +4,7 @@ mod all_or_one;
 mod bin;
 mod equals_ignore_case;
 mod followed_within;
+mod ip_in_any_range;
 mod json_text;
 mod starts_with_ignore_case;
 
@@ -15,6 +16,8 @@ use bin::Bin;
 use equals_ignore_case::EqualsIgnoreCase;
 use followed_within::FollowedWithin;
 pub(crate) use followed_within::interval_nanos;
+use ip_in_any_range::IpInAnyRange;
+pub(crate) use ip_in_any_range::{IP_IN_ANY_RANGE, check_networks};
 use json_text::JsonText;
 use starts_with_ignore_case::StartsWithIgnoreCase;
 
@@ -36,6 +39,7 @@ pub fn all() -> Vec<ScalarUDF> {
         ScalarUDF::from(StartsWithIgnoreCase::new()),
         ScalarUDF::from(Bin::new()),
         ScalarUDF::from(JsonText::new()),
+        ScalarUDF::from(IpInAnyRange::new()),
     ]
 }
 

@@ -19,7 +19,7 @@ pub use manifest::{
     RunSpec, Severity, SourceSpec, StoreSpec, WindowSpec,
 };
 pub use parameter::Value;
-pub(crate) use sql::{HuntSql as Sql, placeholders_mut};
+pub(crate) use sql::{HuntSql as Sql, arguments_of, placeholders_mut};
 
 use crate::error::{Error, ErrorKind, Result, suggestion};
 use crate::timespan::{DAY_NANOS, Timespan};

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Query, SetExpr, Statement, Value, visit_expressions, visit_expressions_mut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr, Statement, Value, visit_expressions,
+    visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -104,6 +105,25 @@ pub(crate) fn placeholders_mut(statement: &mut Statement, mut replace: impl FnMu
     });
 }
 
+/// The names of the placeholders that are an argument of `function`, without their `$`.
+pub(crate) fn arguments_of(statement: &Statement, function: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let _: ControlFlow<()> = visit_expressions(statement, |expr| {
+        if let Expr::Function(call) = expr
+            && call.name.to_string().eq_ignore_ascii_case(function)
+            && let FunctionArguments::List(list) = &call.args
+        {
+            for argument in &list.args {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) = argument {
+                    names.extend(placeholder(argument).map(str::to_owned));
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    names
+}
+
 fn placeholder(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Value(value) => match &value.value {
@@ -159,5 +179,12 @@ mod tests {
         let error = sql.check_parameters(&["logon_diff", "limit"]).unwrap_err();
         assert!(error.to_string().contains("`$logon_dif`; did you mean `logon_diff`?"), "{error}");
         assert_eq!(placeholders(sql.statement()).into_iter().collect::<Vec<_>>(), ["limit", "logon_dif"]);
+    }
+
+    #[test]
+    fn parameters_of_a_function_are_found_wherever_it_is_called() {
+        let text = "SELECT f(x, $a), g($b) FROM (SELECT * FROM t WHERE NOT F(x, $c)) AS t WHERE x = $d";
+        let found = arguments_of(parse(text).unwrap().statement(), "f");
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a", "c"]);
     }
 }

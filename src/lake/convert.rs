@@ -31,7 +31,6 @@ pub(crate) struct Notices {
     /// Rows that were read, for those who watch.
     rows: Arc<AtomicU64>,
     /// What scans on other machines met.
-    #[cfg(feature = "distributed")]
     elsewhere: std::sync::Mutex<std::collections::BTreeSet<String>>,
 }
 
@@ -42,7 +41,6 @@ impl Notices {
     }
 
     /// Takes what a scan on another machine met.
-    #[cfg(feature = "distributed")]
     pub(crate) fn met_elsewhere(&self, line: &str) {
         if let Ok(mut lines) = self.elsewhere.lock() {
             lines.insert(line.to_owned());
@@ -65,11 +63,8 @@ impl Notices {
         let time = self.unreadable_time.get().map(|text| {
             format!("the time column holds text that is no time, such as `{text}`; such rows match nothing")
         });
-        let here = time.into_iter().chain(self.unreadable_value.get().cloned());
-        #[cfg(feature = "distributed")]
-        let here = here
-            .chain(self.elsewhere.lock().map(|lines| lines.iter().cloned().collect::<Vec<_>>()).unwrap_or_default());
-        here.collect()
+        let elsewhere = self.elsewhere.lock().map(|lines| lines.iter().cloned().collect::<Vec<_>>());
+        time.into_iter().chain(self.unreadable_value.get().cloned()).chain(elsewhere.unwrap_or_default()).collect()
     }
 }
 

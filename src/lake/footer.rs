@@ -11,6 +11,7 @@ use datafusion::parquet::file::statistics::Statistics;
 
 use super::columns::{Columns, Resolution, TEXT, TextForm, is_noted_text};
 use super::listing::LakeFile;
+use super::part::{Ahead, pages};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Root, find_cause};
 
@@ -41,6 +42,8 @@ pub(crate) struct FileFacts {
     /// The resolution of its times; `None` when it has no time column.
     pub(crate) resolution: Option<Resolution>,
     pub(crate) row_groups: Vec<RowGroupFacts>,
+    /// By row group, its stretches and the earliest time of each.
+    pub(crate) stretches: Vec<Vec<Ahead>>,
 }
 
 /// A row group as far as its footer tells.
@@ -71,7 +74,8 @@ impl FileFacts {
         let name = root.name(&file.meta.location);
         let metadata = DFParquetMetadata::new(root.store.as_ref(), &file.meta)
             .with_metadata_size_hint(Some(FOOTER_HINT))
-            .with_page_index_policy(Some(PageIndexPolicy::Skip))
+            // One more request a file, where it does not lie in what is read anyway.
+            .with_page_index_policy(Some(if root.near { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip }))
             .fetch_metadata()
             .await
             .map_err(|e| footer_error(e, &name))?;
@@ -99,7 +103,7 @@ impl FileFacts {
 
         let leaves: Vec<usize> = found.iter().flatten().flat_map(|root| leaves_of(&metadata, *root)).collect();
         let time_leaf = time.and_then(|root| leaves_of(&metadata, root).next());
-        let row_groups = metadata
+        let row_groups: Vec<RowGroupFacts> = metadata
             .row_groups()
             .iter()
             .map(|group| RowGroupFacts {
@@ -109,7 +113,18 @@ impl FileFacts {
                 times: time_leaf.zip(resolution).and_then(|(leaf, resolution)| times(group, leaf, resolution)),
             })
             .collect();
-        Ok(Self { file, metadata, schema: Arc::new(schema), reading_schema, found, resolution, row_groups })
+        let pages = |group| pages(&metadata, group, time_leaf?, resolution?.nanos());
+        let whole = |facts: &RowGroupFacts| Ahead { row: 0, from: facts.times.map_or(i64::MIN, |(from, _)| from) };
+        let stretches = row_groups.iter().enumerate();
+        let stretches = stretches.map(|(group, facts)| match facts.times {
+            Some(_) => pages(group).unwrap_or_else(|| vec![whole(facts)]),
+            None => vec![whole(facts)],
+        });
+        let stretches = stretches.collect();
+        // Nobody asks for the pages again, and those of a wide file are many.
+        let metadata = Arc::unwrap_or_clone(metadata).into_builder();
+        let metadata = Arc::new(metadata.set_column_index(None).set_offset_index(None).build());
+        Ok(Self { file, metadata, schema: Arc::new(schema), reading_schema, found, resolution, row_groups, stretches })
     }
 
     /// The name of its time column, as it has it.

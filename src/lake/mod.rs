@@ -9,8 +9,8 @@ mod dictionary;
 mod footer;
 mod layout;
 mod listing;
+mod part;
 mod readahead;
-#[cfg(feature = "distributed")]
 mod remote;
 mod scan;
 mod table;
@@ -24,7 +24,9 @@ pub(crate) use footer::FileFacts;
 pub(crate) use layout::WELL_KNOWN;
 pub use layout::{Layout, Partition};
 pub(crate) use listing::{LakeFile, Listing, list, list_some};
-#[cfg(feature = "distributed")]
+#[cfg(test)]
+pub(crate) use part::Ahead;
+pub(crate) use part::PartTimes;
 pub(crate) use remote::{NOTICE, READ, RemoteScan, RemoteScanExec};
 pub(crate) use scan::LakeScanExec;
 pub(crate) use table::RawTable;

@@ -28,6 +28,7 @@ use object_store::path::Path;
 
 use super::adapter::LakeAdapterFactory;
 use super::columns::TextForm;
+use super::part::PartTimes;
 use super::readahead;
 use super::table::RawTable;
 
@@ -58,7 +59,7 @@ pub(crate) struct LakeScanExec {
     form: TextForm,
     fetch: Option<usize>,
     /// Of each partition, where the scan is by time.
-    times: Vec<Option<(i64, i64)>>,
+    times: Vec<PartTimes>,
     scan: Arc<dyn ExecutionPlan>,
 }
 
@@ -93,7 +94,6 @@ fn keep_footers(table: &RawTable, footers: &FileMetadataCache) {
     }
 }
 
-#[cfg(feature = "distributed")]
 impl Reading {
     /// What a task has that is sent its files.
     fn of_task(table: &RawTable, context: &TaskContext) -> Result<Self> {
@@ -115,7 +115,6 @@ impl fmt::Debug for Reading {
 
 impl LakeScanExec {
     /// The scan of some row groups, as one partition, on a machine that is sent what to read.
-    #[cfg(feature = "distributed")]
     pub(super) fn of_group(
         table: RawTable,
         context: &TaskContext,
@@ -128,7 +127,6 @@ impl LakeScanExec {
     }
 
     /// The table, the columns by position in it, and how many rows are enough.
-    #[cfg(feature = "distributed")]
     pub(super) fn parts(&self) -> (&RawTable, &[usize], Option<usize>) {
         (&self.table, &self.columns, self.fetch)
     }
@@ -160,7 +158,7 @@ impl LakeScanExec {
         form: TextForm,
         fetch: Option<usize>,
         groups: Vec<FileGroup>,
-        times: Vec<Option<(i64, i64)>>,
+        times: Vec<PartTimes>,
     ) -> Result<Self> {
         let root = table.root();
         let store = match root.near {
@@ -212,8 +210,8 @@ impl LakeScanExec {
         self.table.columns().time()
     }
 
-    /// The times of each part, in nanoseconds, both inclusive; `None` where footers do not tell.
-    pub(crate) fn times(&self) -> &[Option<(i64, i64)>] {
+    /// The times of each part.
+    pub(crate) fn times(&self) -> &[PartTimes] {
         &self.times
     }
 }

@@ -18,6 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::columns::{Columns, TextForm};
 use super::convert::Notices;
 use super::footer::{FileFacts, RowGroupFacts};
+use super::part::PartTimes;
 use super::readahead::Read;
 use super::scan::{LakeScanExec, Reading};
 use crate::store::Root;
@@ -42,8 +43,7 @@ pub(crate) struct RawTable {
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) files: FileGroup,
-    /// The earliest and the latest time, in nanoseconds, both inclusive; `None` when a footer does not tell.
-    pub(super) times: Option<(i64, i64)>,
+    pub(super) times: PartTimes,
 }
 
 impl RawTable {
@@ -106,7 +106,6 @@ impl RawTable {
     }
 
     /// The half-open range of its times, in nanoseconds.
-    #[cfg(feature = "distributed")]
     pub(super) fn range(&self) -> (i64, i64) {
         self.range
     }
@@ -161,8 +160,15 @@ impl RawTable {
             Self::file(&self.files[*file], form, of_file.iter().map(|(_, group)| *group))
         });
         let times = groups.iter().map(|(.., facts)| facts.times);
-        let times = times.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)))).flatten();
-        Part { files: FileGroup::new(files.collect()), times }
+        let bounds = times.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)))).flatten();
+        let pieces = by_file.iter().map(|(file, group)| {
+            let facts = &self.files[*file];
+            (facts.row_groups[*group].rows, facts.stretches[*group].as_slice())
+        });
+        let mut names: Vec<String> =
+            by_file.iter().map(|(file, _)| self.root.name(&self.files[*file].file.meta.location)).collect();
+        names.dedup();
+        Part { files: FileGroup::new(files.collect()), times: PartTimes::of(names, bounds, pieces) }
     }
 
     /// What a scan of these columns reads, in the order in which the engine comes to it.

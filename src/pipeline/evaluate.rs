@@ -9,6 +9,7 @@ use futures::StreamExt;
 
 use super::encoding::Encoding;
 use super::inputs::Inputs;
+use crate::cluster;
 use crate::engine::{self, Bindings, Hunt, Limits, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
@@ -37,15 +38,13 @@ pub(super) async fn evaluate(
     files: &[usize],
     read: &Arc<AtomicU64>,
 ) -> Result<Evaluated> {
-    #[cfg(feature = "distributed")]
     if settings.workers.is_some() {
-        return crate::cluster::again(|| evaluate_once(job, settings, inputs, windows, files, read)).await;
+        return cluster::again(|| evaluate_once(job, settings, inputs, windows, files, read)).await;
     }
     evaluate_once(job, settings, inputs, windows, files, read).await
 }
 
 async fn context(settings: &Settings) -> Result<SessionContext> {
-    #[cfg(feature = "distributed")]
     if let Some(workers) = &settings.workers {
         return workers.context(Limits::of(settings), &settings.stores).await;
     }
@@ -92,8 +91,7 @@ async fn evaluate_once(
     }
     // Workers tell when nobody waits for rows any more.
     drop(stream);
-    #[cfg(feature = "distributed")]
-    crate::cluster::gather(running.plan(), &notices).await?;
+    cluster::gather(running.plan(), &notices).await?;
     tracing::debug!("measured:\n{}", running.text());
     let rows = encoding.finish().await?;
     let mut dropped = None;

@@ -34,7 +34,6 @@ pub(crate) struct Root {
     /// Keeps what is read of it for other jobs.
     pub(super) reads: Option<SharedReads>,
     /// How it is reached, for those who open it elsewhere.
-    #[cfg(feature = "distributed")]
     pub(crate) spec: StoreSpec,
 }
 
@@ -42,15 +41,7 @@ impl Root {
     /// A root that holds nothing.
     pub(crate) fn nowhere() -> Self {
         let store = Arc::new(InMemory::new());
-        Self {
-            store,
-            display: String::new(),
-            provider: None,
-            near: true,
-            reads: None,
-            #[cfg(feature = "distributed")]
-            spec: StoreSpec::default(),
-        }
+        Self { store, display: String::new(), provider: None, near: true, reads: None, spec: StoreSpec::default() }
     }
 
     /// A folder of it, as a root of its own.
@@ -194,15 +185,7 @@ impl Stores {
         let near = provider.is_none() && self.hook.is_none();
         // What is near is kept by the system.
         let reads = self.reads.clone().filter(|_| !near);
-        Ok(Root {
-            store,
-            display: location.to_owned(),
-            provider,
-            near,
-            reads,
-            #[cfg(feature = "distributed")]
-            spec: spec.clone(),
-        })
+        Ok(Root { store, display: location.to_owned(), provider, near, reads, spec: spec.clone() })
     }
 }
 

@@ -115,6 +115,8 @@ pub(crate) struct Form {
     /// Further columns, among them one named like an output column and one like a partition key.
     pub(crate) extra: bool,
     pub(crate) row_group: usize,
+    /// Rows of a page.
+    pub(crate) page: usize,
     /// Whether the writer notes the Arrow schema, as Arrow's own writers do and others do not.
     pub(crate) arrow_schema: bool,
 }
@@ -130,6 +132,7 @@ impl Default for Form {
             missing: Vec::new(),
             extra: false,
             row_group: 1_000,
+            page: 1_000,
             arrow_schema: true,
         }
     }
@@ -224,7 +227,12 @@ pub(crate) fn write(columns: Vec<(String, ArrayRef)>, form: &Form) -> Vec<u8> {
     let schema = Arc::new(Schema::new(fields));
     let batch =
         RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, values)| values).collect()).unwrap();
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(form.row_group)).build();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(form.row_group))
+        // A page ends where a batch of what is written does.
+        .set_data_page_row_count_limit(form.page)
+        .set_write_batch_size(form.page)
+        .build();
     let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(!form.arrow_schema);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).unwrap();
     writer.write(&batch).unwrap();

@@ -185,6 +185,49 @@ fn with_lists() -> Home {
     home
 }
 
+/// An allow-list of networks takes hits away, a bad network in it stops the run and is named with its list.
+#[test]
+fn a_list_of_networks_leaves_addresses_out() {
+    let home = Home::new();
+    passed(&home.lakehunt(&["new", "hunt"]));
+    home.edit("jobs/hunt.yaml", "source:\n", "lists:\n  Networks: { columns: [Network] }\nsource:\n");
+    home.edit("jobs/hunt.yaml", "default: 10", "default: 1");
+    home.edit("sql/hunt.sql", "AND UserPrincipalName <> ''", "AND NOT ip_in_any_range(IPAddress, $Networks)");
+    fs::write(
+        home.dir.path().join("jobs/tests/hunt.yaml"),
+        r#"
+- name: the office is left out, what has no address is not
+  defaults: { TimeGenerated: 2024-05-01T10:00:00Z, ResultType: "50126" }
+  lists: { Networks: [{ Network: 203.0.113.0/24 }, { Network: "2001:db8::/32" }] }
+  rows:
+    - { UserPrincipalName: ada, IPAddress: 203.0.113.255 }
+    - { UserPrincipalName: bob, IPAddress: "2001:db8::7" }
+    - { UserPrincipalName: eve, IPAddress: 203.0.114.0 }
+    - { UserPrincipalName: fay, IPAddress: "" }
+  hits: [{ UserPrincipalName: eve }, { UserPrincipalName: fay }]
+"#,
+    )
+    .unwrap();
+    passed(&home.lakehunt(&["test", "hunt"]));
+    passed(&home.lakehunt(&["generate", "lake", "--days", "1", "--rows-per-day", "3000", "--users", "60"]));
+    let list = home.dir.path().join("networks.csv");
+    let run = |networks: &str| {
+        fs::write(&list, format!("Network\n{networks}\n")).unwrap();
+        let run = ["run", "hunt", "--source", "lake", "--output", "out", "--from", "2024-05-01", "--to", "2024-05-02"];
+        home.lakehunt(&[&run[..], &["--list", "Networks=networks.csv"]].concat())
+    };
+    let hits = || passed(&home.lakehunt(&["hits", "out", "--format", "jsonl"])).lines().count();
+    passed(&run("255.255.255.255"));
+    assert!(hits() > 0);
+    let refused = run("10.0.0.0/8\n10.0.0.0/33");
+    let message = stderr(&refused);
+    assert_eq!(code(&refused), Some(2), "{message}");
+    assert!(message.contains("`$Networks`") && message.contains("`10.0.0.0/33`"), "{message}");
+    assert!(hits() > 0, "what was there stays");
+    passed(&run("0.0.0.0/0\n::/0"));
+    assert_eq!(hits(), 0);
+}
+
 #[test]
 fn lists_are_tables_and_values_of_a_hunt() {
     let home = with_lists();

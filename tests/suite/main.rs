@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cli;
-#[cfg(feature = "distributed")]
 mod cluster;
 mod deploy;
 mod drift;

@@ -134,8 +134,9 @@ fn form() -> impl Strategy<Value = Form> {
     (
         (select(times), select(texts), select(codes), select(names)),
         (any::<bool>(), missing, prop::bool::weighted(0.2), select(vec![1_000, 1, 3, 7]), any::<bool>()),
+        select(vec![1_000, 1, 2, 5]),
     )
-        .prop_map(|((time, text, code, names), (reversed, missing, extra, row_group, arrow_schema))| Form {
+        .prop_map(|((time, text, code, names), (reversed, missing, extra, row_group, arrow_schema), page)| Form {
             time,
             text,
             code,
@@ -144,6 +145,7 @@ fn form() -> impl Strategy<Value = Form> {
             missing,
             extra,
             row_group,
+            page,
             arrow_schema,
         })
 }

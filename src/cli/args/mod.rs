@@ -1,6 +1,5 @@
 //! What was typed. What it means is decided in `settings`.
 
-#[cfg(feature = "distributed")]
 mod cluster;
 mod report;
 mod shared;
@@ -12,7 +11,6 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::generate::TimeUnit;
-#[cfg(feature = "distributed")]
 pub(super) use cluster::{AccessArgs, WorkerArgs, WorkersArgs};
 pub(super) use report::ReportArgs;
 pub(super) use shared::{NightlyArgs, SettingsArgs, StoreArgs};
@@ -88,7 +86,6 @@ pub(super) enum Command {
     /// Remove what runs that were cut off left in an output
     Vacuum(VacuumArgs),
     /// Evaluate parts of runs on other machines
-    #[cfg(feature = "distributed")]
     Worker(WorkerArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
@@ -117,7 +114,6 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) dry_run: bool,
 
-    #[cfg(feature = "distributed")]
     #[command(flatten)]
     pub(super) workers: WorkersArgs,
 
@@ -247,7 +243,6 @@ pub(super) struct ExplainArgs {
     /// A job file's path, or the name of one in the folder jobs
     pub(super) job: String,
 
-    #[cfg(feature = "distributed")]
     #[command(flatten)]
     pub(super) workers: WorkersArgs,
 

@@ -47,8 +47,9 @@ pub(super) struct Values {
 pub(super) struct Sides {
     /// By value, the sides that it does not keep a row from, as bits.
     pub(super) of: Vec<u8>,
-    /// The sides that some value keeps a row from.
+    /// The sides that some value keeps a row from; where no row is null, those of the values that are text.
     pub(super) asks: u8,
+    pub(super) asks_texts: u8,
 }
 
 /// A dictionary of one column.
@@ -125,8 +126,9 @@ impl Dictionary {
         }
         memory.try_grow(sides.len())?;
         let all = Side::First.bit() | Side::Then.bit();
-        let asks = sides.iter().fold(0, |asks, sides| asks | all & !sides);
-        let sides = (asks != 0).then_some(Sides { of: sides, asks });
+        let asks = |sides: &[u8]| sides.iter().fold(0, |asks, sides| asks | all & !sides);
+        let (asks, asks_texts) = (asks(&sides), asks(&sides[..rows - 1]));
+        let sides = (asks != 0).then_some(Sides { of: sides, asks, asks_texts });
         let values_of = with_null.as_string::<i32>().clone();
         Ok(Self { address, values: values_of, _at_address: Arc::clone(values), sides, texts, _memory: memory })
     }

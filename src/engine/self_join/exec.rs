@@ -21,6 +21,7 @@ use super::count::CountSpec;
 use super::schedule::Schedule;
 use super::spec::{Side, Spec};
 use super::stream::{Metrics, Shared, Task};
+use crate::lake::PartTimes;
 use crate::timespan::Timespan;
 
 /// The interval join of a scan with itself.
@@ -30,8 +31,8 @@ use crate::timespan::Timespan;
 #[derive(Debug)]
 pub(super) struct IntervalSelfJoinExec {
     scan: Arc<dyn ExecutionPlan>,
-    /// Of each partition of the scan, the least and the greatest time in nanoseconds, both inclusive.
-    times: Vec<Option<(i64, i64)>>,
+    /// Of each partition of the scan.
+    times: Vec<PartTimes>,
     spec: Arc<Spec>,
     /// Gives counts by group instead of pairs.
     count: Option<Arc<CountSpec>>,
@@ -43,7 +44,7 @@ pub(super) struct IntervalSelfJoinExec {
 impl IntervalSelfJoinExec {
     pub(super) fn new(
         scan: Arc<dyn ExecutionPlan>,
-        times: Vec<Option<(i64, i64)>>,
+        times: Vec<PartTimes>,
         spec: Arc<Spec>,
         count: Option<Arc<CountSpec>>,
         tasks: usize,
@@ -60,6 +61,12 @@ impl IntervalSelfJoinExec {
         );
         let (shared, metrics, properties) = (OnceLock::new(), ExecutionPlanMetricsSet::new(), Arc::new(properties));
         Self { scan, times, spec, count, shared, metrics, properties }
+    }
+
+    /// The same join, told other times.
+    #[cfg(test)]
+    pub(super) fn told(&self, times: Vec<PartTimes>) -> Self {
+        Self::new(Arc::clone(&self.scan), times, Arc::clone(&self.spec), self.count.clone(), self.tasks())
     }
 
     /// How many tasks share the work.
@@ -80,8 +87,10 @@ impl IntervalSelfJoinExec {
     fn shared(&self, context: &TaskContext) -> Arc<Shared> {
         let start = || {
             let memory = MemoryConsumer::new(self.name()).register(context.memory_pool());
-            let schedule = Mutex::new(Schedule::new(&self.times, self.spec.span));
-            Arc::new(Shared { schedule, codes: Arc::new(Codes::new(memory.new_empty())), memory })
+            let bounds = self.times.iter().map(|times| times.bounds);
+            let schedule = Mutex::new(Schedule::new(bounds, self.spec.span));
+            let codes = Arc::new(Codes::new(memory.new_empty()));
+            Arc::new(Shared { schedule, times: self.times.clone(), codes, memory })
         };
         Arc::clone(self.shared.get_or_init(start))
     }
@@ -166,7 +175,8 @@ impl ExecutionPlan for IntervalSelfJoinExec {
         };
         // Times belong to partitions: those of another scan are not known.
         let same = scan.output_partitioning().partition_count() == self.times.len();
-        let times = if same { self.times.clone() } else { vec![None; scan.output_partitioning().partition_count()] };
+        let unknown = || vec![PartTimes::default(); scan.output_partitioning().partition_count()];
+        let times = if same { self.times.clone() } else { unknown() };
         Ok(Arc::new(Self::new(scan, times, Arc::clone(&self.spec), self.count.clone(), self.tasks())))
     }
 

@@ -7,8 +7,8 @@ use datafusion::arrow::array::StringArray;
 use datafusion::common::Result;
 
 use super::gather::Place;
+use super::line::Slice;
 use super::rows::{Rows, hash};
-use super::schedule::Slice;
 use super::spec::{Side, Spec};
 
 /// Bits of the bitmap for each slot of a table. A table has two to four slots for each event.
@@ -278,11 +278,10 @@ impl<'a> Index<'a> {
         }
         let keys = rows.keys(self.spec, Side::First)?;
         let times = rows.times.as_ref();
-        let mut asked = 0;
+        let asked = rows.first.count_set_bits();
         // In two steps, so that the misses of the second do not stand in the way of the first.
-        let mut passed: Vec<(u64, u32)> = Vec::with_capacity(rows.first.len());
+        let mut passed: Vec<(u64, u32)> = Vec::with_capacity(asked);
         for row in rows.first.set_indices() {
-            asked += 1;
             let Some(table) = self.tables.get(self.table(times[row])).filter(|table| table.slots > 0) else { continue };
             let hash = hash(&keys, row);
             let bit = bit(*table, hash);

@@ -5,7 +5,8 @@
 //!        |  text as dictionaries: conditions, key hashes and codes are worked out once a value
 //!        v
 //!   rows of both sides             f f t f f t f f f t f f ...            no copy: the scan's own buffers
-//!        |  what lies before every part that is not read yet is complete
+//!        |  what lies before the pages to come of a part that is alone in its time is complete, and is joined at once;
+//!        |  of all else, what lies before every part that is not read yet
 //!        v
 //!   a slice of time                later events by key, and a bitmap of (key, time) in front of them
 //!        |  first events ask the bitmap, then the table; strings are compared
@@ -22,6 +23,8 @@ mod dictionary;
 mod exec;
 mod gather;
 mod index;
+mod line;
+mod own;
 mod pairs;
 mod rows;
 mod rule;

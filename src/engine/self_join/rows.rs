@@ -21,6 +21,8 @@ pub(super) struct TextColumn {
     keys: ScalarBuffer<i32>,
     /// Where `keys` mean nothing. None in the columns that texts are made of: there a null has a key of its own.
     nulls: Option<NullBuffer>,
+    /// Whether a row is null.
+    has_nulls: bool,
     pub(super) dictionary: Arc<Dictionary>,
 }
 
@@ -34,6 +36,7 @@ impl TextColumn {
     /// Takes the rows of a mask from sides that their values keep them from.
     fn keep(&self, sides: &Sides, mask: &mut [u8]) {
         match self.nulls {
+            _ if !self.has_nulls && sides.asks_texts == 0 => {}
             None => mask.iter_mut().zip(self.keys.iter()).for_each(|(mask, key)| *mask &= sides.of[*key as usize]),
             // Rows that it is of no matter to are most of them, as a rule.
             Some(_) => {
@@ -78,7 +81,7 @@ pub(super) struct Rows {
     pub(super) first: BooleanBuffer,
     /// The rows of the later side.
     pub(super) then: Vec<Later>,
-    /// The least and the greatest time of its rows.
+    /// The least and the greatest time of its rows that have one.
     pub(super) bounds: (i64, i64),
     _memory: MemoryReservation,
 }
@@ -111,8 +114,8 @@ pub(super) fn hash(keys: &[(&[i32], &[u32])], row: usize) -> u64 {
 }
 
 /// The least and the greatest time.
-fn bounds(times: &[i64]) -> (i64, i64) {
-    times.iter().fold((i64::MAX, i64::MIN), |(least, greatest), time| (least.min(*time), greatest.max(*time)))
+fn bounds(times: impl Iterator<Item = i64>) -> (i64, i64) {
+    times.fold((i64::MAX, i64::MIN), |(least, greatest), time| (least.min(time), greatest.max(time)))
 }
 
 /// Reads the batches of one part of the scan.
@@ -137,19 +140,29 @@ impl<'a> Reader<'a> {
         let Some(times) = batch.column(self.spec.time).as_primitive_opt::<TimestampNanosecondType>() else {
             return internal_err!("the time is of type {}", batch.column(self.spec.time).data_type());
         };
-        let bounds = bounds(times.values());
+        let nulls = times.nulls().filter(|nulls| nulls.null_count() > 0);
+        let bounds = match nulls {
+            None => bounds(times.values().iter().copied()),
+            Some(_) => bounds(times.iter().flatten()),
+        };
         let mut mask = self.in_time(times.values(), bounds);
-        if let Some(nulls) = times.nulls().filter(|nulls| nulls.null_count() > 0) {
+        if let Some(nulls) = nulls {
             mask.iter_mut().zip(nulls).filter(|(_, valid)| !valid).for_each(|(mask, _)| *mask = 0);
         }
         let memory = self.memory.new_empty();
         let mut columns = Vec::with_capacity(batch.num_columns());
         for (index, array) in batch.columns().iter().enumerate() {
             columns.push(self.column(index, array, &memory)?);
-            if let Some(Column::Text(text)) = columns.last()
-                && let Some(sides) = text.dictionary.sides()
-            {
-                text.keep(sides, &mut mask);
+        }
+        // Those that cost more a row come last, when fewer rows are left to ask.
+        for costly in [false, true] {
+            for column in &columns {
+                if let Column::Text(text) = column
+                    && text.nulls.is_some() == costly
+                    && let Some(sides) = text.dictionary.sides()
+                {
+                    text.keep(sides, &mut mask);
+                }
             }
         }
         let mut rows = Rows {
@@ -217,6 +230,7 @@ impl<'a> Reader<'a> {
         };
         memory.try_grow(size_of_val(keys.values().as_ref()))?;
         let nulls = keys.nulls().filter(|nulls| nulls.null_count() > 0);
+        let has_nulls = nulls.is_some();
         let of_texts = self.spec.texts.iter().any(|text| text.lifted.column == index);
         let (keys, nulls) = match nulls {
             Some(nulls) if of_texts => {
@@ -228,7 +242,7 @@ impl<'a> Reader<'a> {
             }
             nulls => (keys.values().clone(), nulls.cloned()),
         };
-        Ok(Column::Text(TextColumn { keys, nulls, dictionary }))
+        Ok(Column::Text(TextColumn { keys, nulls, has_nulls, dictionary }))
     }
 
     /// Asks what is not about one text or the time of the rows that have passed everything else.

@@ -17,10 +17,13 @@ use super::codes::Codes;
 use super::count::{CountSpec, Counter};
 use super::gather::Pairs;
 use super::index::{INDEXING_AN_EVENT, Index, Match};
+use super::line::{Kept, Line, Slice};
+use super::own::Own;
 use super::pairs::{Apart, Output};
 use super::rows::{Reader, Rows};
-use super::schedule::{Kept, Schedule, Slice};
+use super::schedule::{Part, Schedule};
 use super::spec::Spec;
+use crate::lake::PartTimes;
 
 /// Candidate pairs after which other tasks, and cancelling, have a chance.
 const MUCH: usize = 1 << 20;
@@ -39,6 +42,8 @@ impl Kept for Rows {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) schedule: Mutex<Schedule<Rows>>,
+    /// By partition of the scan.
+    pub(super) times: Vec<PartTimes>,
     pub(super) codes: Arc<Codes>,
     /// The consumer that all reservations belong to.
     pub(super) memory: MemoryReservation,
@@ -125,7 +130,7 @@ impl Task {
     pub(super) async fn run(mut self, output: Sender<Result<RecordBatch>>) -> Result<()> {
         while let Some(part) = self.shared.schedule(Schedule::next) {
             self.metrics.parts.add(1);
-            let rows = self.read(part.partition).await?;
+            let Some(rows) = self.read(part, &output).await? else { return Ok(()) };
             let slice = self.shared.schedule(|schedule| schedule.finish(part, rows));
             if let Some(slice) = slice
                 && !self.join(slice, &output).await?
@@ -152,19 +157,51 @@ impl Task {
         output.send(Ok(batch.record_output(&self.metrics.baseline))).await.is_ok()
     }
 
-    /// Reads a part of the scan.
-    async fn read(&self, partition: usize) -> Result<Vec<Arc<Rows>>> {
-        let mut input = self.scan.execute(partition, Arc::clone(&self.context))?;
-        let mut reader = Reader::new(&self.spec, &self.shared.codes, &self.shared.memory);
-        let mut kept = Vec::new();
+    /// Reads a part of the scan, and joins on the way what is its own, while it is in the cache. The rows that are left
+    /// for the schedule; `None` when nobody wants more.
+    async fn read(&mut self, part: Part, output: &Sender<Result<RecordBatch>>) -> Result<Option<Vec<Arc<Rows>>>> {
+        let (spec, shared) = (Arc::clone(&self.spec), Arc::clone(&self.shared));
+        let times = &shared.times[part.partition];
+        let own = Own::of(part.alone, times.bounds, spec.span);
+        let mut line = Line::new(own.map_or(i64::MIN, |own| own.from), spec.span);
+        let mut input = self.scan.execute(part.partition, Arc::clone(&self.context))?;
+        let mut reader = Reader::new(&spec, &shared.codes, &shared.memory);
+        let mut left = Vec::new();
+        let mut read = 0;
         while let Some(batch) = input.next().await.transpose()? {
-            let _compute = self.metrics.baseline.elapsed_compute().timer();
-            let _read = self.metrics.read_time.timer();
-            if let Some(rows) = reader.read(&batch)? {
-                kept.push(Arc::new(rows));
+            let rows = {
+                let _compute = self.metrics.baseline.elapsed_compute().timer();
+                let _read = self.metrics.read_time.timer();
+                reader.read(&batch)?.map(Arc::new)
+            };
+            let promised = times.from(read);
+            read += batch.num_rows() as u64;
+            if let Some(rows) = rows {
+                if rows.bounds.0 < promised {
+                    return Err(times.broken(promised, rows.bounds.0));
+                }
+                if own.is_none_or(|own| own.is_more_than(rows.bounds)) {
+                    left.push(Arc::clone(&rows));
+                }
+                line.keep(own.map(|_| rows));
+            }
+            let Some(own) = own else { continue };
+            let Some(to) = times.from(read).checked_sub(1).map(|to| to.min(own.to)) else { continue };
+            if line.is_worth_it(to)
+                && let Some(slice) = line.finish(to)
+                && !self.join(slice, output).await?
+            {
+                return Ok(None);
             }
         }
-        Ok(kept)
+        let Some(own) = own else { return Ok(Some(left)) };
+        if let Some(slice) = line.finish(own.to)
+            && !self.join(slice, output).await?
+        {
+            return Ok(None);
+        }
+        drop(line);
+        left.into_iter().map(|rows| own.take_from(rows).map(Arc::new)).collect::<Result<_>>().map(Some)
     }
 
     /// Joins a slice; whether anyone wants more.

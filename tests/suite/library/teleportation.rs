@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::lake::{Ask, Hit, Row, shown};
 use super::random::{compare, dynamics, hit, rows, scopes};
+use crate::lake::{block_on, instant};
 use crate::oracle::{DAY, HOUR, MINUTE, Scope, Window};
 use crate::properties::check;
 use crate::rows::EDGE;
@@ -158,4 +159,41 @@ fn a_country_is_rare_with_less_than_one_login_in_ten_thousand() {
         let run = Ask::days(SLUG, "2024-05-01", "2024-05-02").run(lake.path()).unwrap();
         assert_eq!(run.all_hits().len(), expected, "{usual} logins from elsewhere");
     }
+}
+
+/// Half a day in one country and half a day in another, both rare, with ten minutes less a little between: of the hundred million
+/// pairs that the account has, those at the border are near. They are found by their time, not by comparing all.
+#[test]
+fn a_busy_account_goes_through_the_interval_join() {
+    const SECOND: i128 = MINUTE / 60;
+    let login = |seconds: i128, ip: &str, country: &str| {
+        let json = format!(r#"{{"countryOrRegion":"{country}"}}"#);
+        let values = [
+            ("UserPrincipalName", "scanner@x.org"),
+            ("IPAddress", ip),
+            ("ConditionalAccessStatus", "success"),
+            ("LocationDetails", json.as_str()),
+        ];
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Row { time: Some(EDGE + seconds * SECOND), values }
+    };
+    let first = (0..10_000).map(|i| login(4 * i, "10.0.0.1", "DE"));
+    let then = (0..10_000).map(|i| login(40_540 + 4 * i, "10.0.0.2", "NZ"));
+    let rows: Vec<Row> = first.chain(then).collect();
+
+    let ask = Ask::days(SLUG, "2024-05-01", "2024-05-02").parameter("max_prevalence", "60.0");
+    let lake = super::lake::write(&ask.job(), &rows, super::lake::Dynamic::Json);
+    let hits = ask.run(lake.path()).unwrap().all_hits();
+    // The i-th login before the gap and the j-th after it are 544 + 4 (i + j) seconds apart, at most 600: 120 pairs, and each of
+    // their sides is the anomalous one once.
+    assert_eq!(hits.len(), 240);
+    let twice: BTreeSet<_> = hits.iter().map(|hit| hit["hit_id"].to_string()).collect();
+    assert_eq!(twice.len(), 240);
+
+    let span = lakehunt::Span::try_new(instant(EDGE), instant(EDGE + DAY)).unwrap();
+    let job = ask.job();
+    let settings = lakehunt::Settings::new(&job, lake.path().to_str().unwrap(), ".", span).unwrap();
+    let plan = block_on(lakehunt::explain(&job, &settings)).unwrap();
+    let joins: Vec<&str> = plan.lines().filter(|line| line.trim_start().starts_with("IntervalJoinExec")).collect();
+    assert!(joins.len() == 1 && joins[0].contains("UserPrincipalName"), "{plan}");
 }

@@ -89,6 +89,48 @@ fn stop_again_and_again(backend: Backend, lake: &std::path::Path) {
     println!("{}: {stopped} stops in {tries} rounds, {resumed} with some windows done", backend.name());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_stop_keeps_the_next_job_from_beginning() {
+    const NEXT: &str = "signin-burst-from-multiple-locations";
+    let place = Place::new(Backend::Local);
+    let folder = tempfile::tempdir().unwrap();
+    generate(&folder.path().join("lake"), 6, 6000, &[]);
+    place.upload_folder(&folder.path().join("lake"), "lake");
+    let both = |output: &str| {
+        let mut command = place.command();
+        command.args(["run", SLUG, NEXT, "--source", &place.url("lake"), "--output", &place.url(output)]).args(RANGE);
+        command
+    };
+    let tables = |output: &str| {
+        let mut objects = place.objects(&format!("{output}/hits"));
+        objects.retain(|name, _| name.ends_with("hits.parquet"));
+        objects
+    };
+    passed(&place, &both("undisturbed").output().unwrap());
+
+    for (name, ended) in [("INT", 130), ("TERM", 143)] {
+        let mut child = both(name).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // It has a hundred windows to do when the first is done.
+        while !place.has(&format!("{name}/runs"), "run.json") {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it was stopped");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        let output = child.wait_with_output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(code(&output), Some(ended), "{said}");
+        assert!(said.contains(&format!("stopped before {NEXT}; the same command goes on from here")), "{said}");
+        let begun = tables(name);
+        assert!(begun.len() < 6 * 24 && begun.keys().all(|object| object.contains(SLUG)), "{:?}", begun.keys());
+
+        passed(&place, &both(name).output().unwrap());
+        assert_eq!(tables(name).len(), 2 * 6 * 24);
+        assert!(tables(name) == tables("undisturbed"), "as if nobody had stopped it");
+    }
+}
+
 /// The signal of an attempt and the exit code that it has.
 fn signal(attempt: u32) -> (&'static str, i32) {
     if attempt.is_multiple_of(2) { ("INT", 130) } else { ("TERM", 143) }

@@ -154,6 +154,13 @@ impl Place {
         block_on(async { Some(store.get(&path).await.ok()?.bytes().await.ok()?.to_vec()) })
     }
 
+    /// Whether an object of this name stands somewhere below `path`; it may be asked while the folder is written.
+    pub(crate) fn has(&self, path: &str, name: &str) -> bool {
+        let (store, prefix) = (self.store(), Path::from(path));
+        let objects = block_on(async { store.list(Some(&prefix)).try_collect::<Vec<_>>().await.unwrap() });
+        objects.iter().any(|object| object.location.filename() == Some(name))
+    }
+
     /// All objects below `path`, by their name below it. Records among them hold no secret.
     pub(crate) fn objects(&self, path: &str) -> BTreeMap<String, Vec<u8>> {
         let store = self.store();
