@@ -52,7 +52,7 @@ pub use report::{Left, Outcome, RunReport, WindowReport};
 pub use settings::{DEFAULT_LEASE, DEFAULT_MEMORY_LIMIT, Settings, Upkeep};
 pub use sink::{
     Claim, DoneWindow, Earlier, Ending, Evaluation, FailedWindow, HitFile, Input, JobOfRecord, Key, ListOfRecord,
-    RunEntry, RunRecord, WindowOfRecord,
+    RunEntry, RunRecord, WindowOfRecord, WorkersOfRecord,
 };
 pub use stop::Stop;
 pub use store::{Retry, SharedReads, StoreHook, Stores};

@@ -50,6 +50,10 @@ impl Access {
         };
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         let authority = authority.map(|path| text(path).map(Certificate::from_pem)).transpose()?;
+        if authority.is_some() {
+            // Where somebody has chosen before, that stays.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
         Self::default().with_token(token.as_deref()).map(|access| Self { authority, name, ..access })
     }
 

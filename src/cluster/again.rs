@@ -7,18 +7,50 @@ use crate::error::{ErrorKind, Result};
 /// Tries after the first one.
 const AGAIN: u32 = 4;
 
-/// Does `work`, and again where that can help.
-pub(crate) async fn again<T, F: Future<Output = Result<T>>>(work: impl Fn() -> F) -> Result<T> {
-    let mut tries = 0;
+/// Does `work`, and again where that can help; it is told which try it is, from one on.
+pub(crate) async fn again<T, F: Future<Output = Result<T>>>(work: impl Fn(u32) -> F) -> Result<T> {
+    let mut tries = 1;
     loop {
-        match work().await {
+        match work(tries).await {
             // What a worker or the way to it did wrong is not told apart from what the engine did.
-            Err(error) if tries < AGAIN && matches!(error.kind(), ErrorKind::Engine | ErrorKind::Unreachable) => {
-                tries += 1;
+            Err(error) if tries <= AGAIN && matches!(error.kind(), ErrorKind::Engine | ErrorKind::Unreachable) => {
                 tracing::warn!(%error, tries, "the workers did not come to an end; trying again with those that answer");
                 tokio::time::sleep(Duration::from_secs(u64::from(tries))).await;
+                tries += 1;
             }
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::error::Error;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_may_come_to_an_end_is_tried_again() {
+        for (kind, tried) in [
+            (ErrorKind::Engine, 5),
+            (ErrorKind::Unreachable, 5),
+            (ErrorKind::CorruptFile, 1),
+            (ErrorKind::ResourcesExhausted, 1),
+            (ErrorKind::AccessDenied, 1),
+        ] {
+            let tries = AtomicU32::new(0);
+            let work = |_| {
+                tries.fetch_add(1, Ordering::Relaxed);
+                async { Err::<(), _>(Error::new(kind, "lost")) }
+            };
+            assert_eq!(again(work).await.unwrap_err().kind(), kind);
+            assert_eq!(tries.load(Ordering::Relaxed), tried, "{kind}");
+        }
+        let third =
+            again(
+                |tries| async move { if tries < 3 { Err(Error::new(ErrorKind::Engine, "lost")) } else { Ok(tries) } },
+            );
+        assert_eq!(third.await.unwrap(), 3);
     }
 }

@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use url::Url;
 
 use super::access::{self, Access, VERSION_HEADER};
+use super::progress::{PATH, ROWS, RUN};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// How often a silent connection is asked whether it still lives, and how long an answer may take.
@@ -31,6 +32,14 @@ pub(super) struct Channels {
 impl Channels {
     pub(super) fn new(access: Access) -> Self {
         Self { access, open: Arc::default() }
+    }
+
+    /// The rows that a worker has read for a run, if it says so.
+    pub(super) async fn rows(&self, url: &Url, run: &str) -> Option<u64> {
+        let channel = self.open.lock().await.get(url).cloned()?;
+        let request = Request::post(PATH).header(RUN, run).body(Body::empty()).ok()?;
+        let answer = tokio::time::timeout(ALIVE, channel.oneshot(request)).await.ok()?.ok()?;
+        answer.headers().get(ROWS)?.to_str().ok()?.parse().ok()
     }
 
     async fn connect(&self, url: &Url) -> Result<BoxCloneSyncChannel, DataFusionError> {

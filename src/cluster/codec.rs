@@ -1,6 +1,7 @@
 //! Scans of a lake on their way to a worker. All other operators of a stage are the engine's own.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::TaskContext;
@@ -15,6 +16,8 @@ use crate::store::Stores;
 pub(super) struct ScanCodec {
     /// What scans that are read open stores with.
     pub(super) stores: Stores,
+    /// What counts their rows, for those who watch.
+    pub(super) read: Arc<AtomicU64>,
 }
 
 impl PhysicalExtensionCodec for ScanCodec {
@@ -26,7 +29,7 @@ impl PhysicalExtensionCodec for ScanCodec {
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let scan = serde_json::from_slice(buf).map_err(|e| DataFusionError::External(Box::new(e)))?;
-        Ok(Arc::new(RemoteScanExec::try_new(scan, self.stores.clone())?))
+        Ok(Arc::new(RemoteScanExec::try_new(scan, self.stores.clone(), Arc::clone(&self.read))?))
     }
 
     fn try_encode(

@@ -14,7 +14,11 @@ mod channel;
 mod codec;
 mod gather;
 mod planning;
+mod progress;
+mod scans;
 mod serve;
+mod session;
+mod watch;
 mod workers;
 
 #[cfg(test)]
@@ -22,7 +26,6 @@ mod tests;
 
 pub use access::Access;
 pub(crate) use again::again;
-pub(crate) use gather::gather;
 pub(crate) use planning::stages;
 pub(crate) use serve::{Service, serve};
 pub use workers::Workers;

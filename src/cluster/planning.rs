@@ -37,7 +37,9 @@ fn deal_out(
     stores: &Stores,
 ) -> Result<ScaleUpLeafNodeEventResponse> {
     let scans = RemoteScan::of_tasks(scan, event.task_count, event.session_config.target_partitions())?;
-    let scans = scans.into_iter().map(|scan| Ok(Arc::new(RemoteScanExec::try_new(scan, stores.clone())?) as Arc<_>));
+    let scans = scans
+        .into_iter()
+        .map(|scan| Ok(Arc::new(RemoteScanExec::try_new(scan, stores.clone(), Arc::default())?) as Arc<_>));
     let scans: Vec<Arc<dyn ExecutionPlan>> = scans.collect::<Result<_>>()?;
     let leaf = DistributedLeafExec::try_new(Arc::clone(event.plan), scans)?;
     Ok(ScaleUpLeafNodeEventResponse::new(Arc::new(leaf)))

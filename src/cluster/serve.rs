@@ -16,6 +16,7 @@ use super::access::{Access, Guard};
 use super::channel::Channels;
 use super::codec::ScanCodec;
 use super::planning;
+use super::progress::{Counters, Progress};
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::functions;
@@ -61,27 +62,32 @@ pub(crate) async fn serve(listener: TcpListener, service: Service) -> Result<()>
         Error::new(ErrorKind::Engine, "the worker cannot serve").caused_by(why)
     };
     let Service { access, identity, stores, memory, version } = service;
-    let sessions = Sessions { channels: Channels::new(access.clone()), stores };
+    let counters = Counters::default();
+    let sessions = Sessions { channels: Channels::new(access.clone()), stores, counters: counters.clone() };
     let worker =
         Worker::from_session_builder(sessions).with_runtime_env(engine::runtime(memory)?).with_version(version);
     let mut server = Server::builder();
     if let Some(identity) = identity {
         server = server.tls_config(ServerTlsConfig::new().identity(identity)).map_err(failed)?;
     }
-    let guarded = InterceptedService::new(worker.into_worker_server(), Guard { access, version });
+    let guard = Guard { access, version };
+    let guarded = InterceptedService::new(worker.into_worker_server(), guard.clone());
+    let progress = InterceptedService::new(Progress(counters), guard);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    server.add_service(guarded).serve_with_incoming(incoming).await.map_err(failed)
+    server.add_service(guarded).add_service(progress).serve_with_incoming(incoming).await.map_err(failed)
 }
 
 /// Makes the session of each part of a plan.
 struct Sessions {
     channels: Channels,
     stores: Stores,
+    counters: Counters,
 }
 
 #[async_trait]
 impl WorkerSessionBuilder for Sessions {
     async fn build_session_state(&self, context: WorkerQueryContext) -> Result<SessionState, DataFusionError> {
+        let read = self.counters.of(&context.headers);
         let mut builder = context.builder;
         let options = builder.config().get_or_insert_default().options_mut();
         // As in a run's own session.
@@ -89,7 +95,7 @@ impl WorkerSessionBuilder for Sessions {
         options.set("datafusion.execution.parquet.pushdown_filters", "false")?;
         let builder = builder
             .with_distributed_channel_resolver(self.channels.clone())
-            .with_distributed_user_codec(ScanCodec { stores: self.stores.clone() })
+            .with_distributed_user_codec(ScanCodec { stores: self.stores.clone(), read })
             .with_distributed_worker_plan_rewrite_handler(planning::ours);
         let mut state = builder.build();
         for function in functions::all() {

@@ -3,27 +3,34 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::DataFusionError;
-use datafusion::prelude::SessionContext;
 use datafusion_distributed::{
     ChannelResolver, DistributedExt, GetWorkerInfoRequest, SessionStateBuilderExt, WorkerResolver,
 };
 use futures::future::join_all;
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
+use uuid::Uuid;
 
 use super::VERSION;
 use super::access::{Access, WRONG_TOKEN, WRONG_VERSION};
 use super::channel::Channels;
 use super::codec::ScanCodec;
 use super::planning;
+use super::progress::RUN;
+use super::session::Session;
 use crate::engine::{self, Limits, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Stores;
 
 /// How long a worker may take to say who it is.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// Bytes that one exchange of a task keeps of what other workers have sent, for all of these together.
+const BUFFERS: usize = 64 << 20;
 
 /// The machines that evaluate a run.
 #[derive(Debug, Clone)]
@@ -83,13 +90,15 @@ impl Workers {
     }
 
     /// A session that deals its plans out to the workers that answer.
-    pub(crate) async fn context(&self, limits: Limits, stores: &Stores) -> Result<SessionContext> {
-        let (channels, mut urls) = self.answering().await?;
+    pub(crate) async fn session(&self, limits: Limits, stores: &Stores) -> Result<Session> {
+        let (channels, urls) = self.answering().await?;
         tracing::debug!(workers = urls.len(), "workers answer");
         // With one task there would be nothing to deal out, and all would be done here.
-        if let [only] = &urls[..] {
-            urls.push(only.clone());
-        }
+        let places = match &urls[..] {
+            [only] => vec![only.clone(), only.clone()],
+            some => some.to_vec(),
+        };
+        let run = Uuid::new_v4().to_string();
         // Hash partitions, of each task, and the other way round: one would leave nothing to exchange.
         let threads = limits.threads.max(NonZeroUsize::MIN.saturating_add(1));
         let mut builder = engine::builder(Limits { threads, interval_join: false, ..limits })?;
@@ -99,17 +108,23 @@ impl Workers {
         options.optimizer.hash_join_single_partition_threshold_rows = 0;
         // By its name, which sets it for joins, aggregations and sorts; the field alone sets it for none of them.
         options.set("datafusion.optimizer.enable_dynamic_filter_pushdown", "false").map_err(engine_error)?;
-        let tasks = urls.len();
+        // A scan that is sent has its partitions already.
+        options.optimizer.enable_round_robin_repartition = false;
+        let tasks = places.len();
+        let value = HeaderValue::from_str(&run).map_err(|e| Error::new(ErrorKind::Engine, "a header").caused_by(e))?;
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(RUN), value)]);
         let builder = builder
             .with_distributed_planner()
-            .with_distributed_worker_resolver(Answering(urls))
-            .with_distributed_channel_resolver(channels)
-            .with_distributed_user_codec(ScanCodec { stores: stores.clone() })
+            .with_distributed_worker_resolver(Answering(places))
+            .with_distributed_channel_resolver(channels.clone())
+            .with_distributed_user_codec(ScanCodec { stores: stores.clone(), read: Arc::default() })
             .with_distributed_desired_task_count_handler(planning::tasks(tasks))
             .with_distributed_scale_up_leaf_node_handler(planning::shares(stores.clone()))
             .with_distributed_cardinality_effect_task_scale_factor(1.0)
+            .and_then(|builder| builder.with_distributed_worker_connection_buffer_budget_bytes(BUFFERS / tasks))
+            .and_then(|builder| builder.with_distributed_passthrough_headers(headers))
             .map_err(engine_error)?;
-        Ok(engine::finish(builder))
+        Ok(Session { context: engine::finish(builder), channels, urls, run })
     }
 
     /// The workers that answer, and the connections to them.

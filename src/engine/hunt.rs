@@ -21,7 +21,7 @@ use super::self_join;
 use crate::cluster;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
-use crate::lake::RawTable;
+use crate::lake::{RawTable, told};
 use crate::store::find_cause;
 
 /// The name of a lake's own rows in a view.
@@ -175,6 +175,9 @@ pub(crate) fn engine_error(error: DataFusionError) -> Error {
     // What the lake says of itself is the story; the engine only passed it on.
     if let Some(ours) = find_cause::<Error>(&error) {
         return ours.clone();
+    }
+    if let Some(theirs) = told(&error) {
+        return theirs;
     }
     let (kind, message) = match error.find_root() {
         DataFusionError::ResourcesExhausted(_) => (

@@ -14,6 +14,7 @@ mod readahead;
 mod remote;
 mod scan;
 mod table;
+mod told;
 mod values;
 
 pub use columns::Resolution;
@@ -27,6 +28,7 @@ pub(crate) use listing::{LakeFile, Listing, list, list_some};
 #[cfg(test)]
 pub(crate) use part::Ahead;
 pub(crate) use part::PartTimes;
-pub(crate) use remote::{NOTICE, READ, RemoteScan, RemoteScanExec};
+pub(crate) use remote::{NOTICE, READ, RemoteScan, RemoteScanExec, TABLE};
 pub(crate) use scan::LakeScanExec;
 pub(crate) use table::RawTable;
+pub(crate) use told::told;

@@ -29,18 +29,23 @@ use super::footer::{FileFacts, sight};
 use super::listing::LakeFile;
 use super::scan::LakeScanExec;
 use super::table::RawTable;
+use super::told::tell;
 use crate::error::Error;
 use crate::job::StoreSpec;
 use crate::store::{Location, Stores, Told, pinned};
 
 /// The metric that counts the rows read.
 pub(crate) const READ: &str = "lake_rows";
+/// The label of that which says of which table.
+pub(crate) const TABLE: &str = "lake_table";
 /// The metric whose label of this name is what a scan met.
 pub(crate) const NOTICE: &str = "lake_notice";
 
 /// What one task reads.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RemoteScan {
+    /// The number of its table among those of the session.
+    table: usize,
     location: String,
     store: StoreSpec,
     columns: Columns,
@@ -104,6 +109,7 @@ impl RemoteScan {
             });
             let partitions = partitions.collect();
             Self {
+                table: table.number(),
                 location: location.clone(),
                 store: root.spec.clone(),
                 columns: table.columns().as_ref().clone(),
@@ -187,12 +193,14 @@ pub(crate) struct RemoteScanExec {
     scan: Arc<RemoteScan>,
     /// How this process opens stores, if it comes to execute the scan.
     stores: Stores,
+    /// What grows while it reads, for those who watch.
+    read: Arc<AtomicU64>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl RemoteScanExec {
-    pub(crate) fn try_new(scan: RemoteScan, stores: Stores) -> Result<Self> {
+    pub(crate) fn try_new(scan: RemoteScan, stores: Stores, read: Arc<AtomicU64>) -> Result<Self> {
         let schema = Arc::new(scan.columns.schema().project(&scan.projection)?);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -201,7 +209,7 @@ impl RemoteScanExec {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { scan: Arc::new(scan), stores, properties: Arc::new(properties), metrics })
+        Ok(Self { scan: Arc::new(scan), stores, read, properties: Arc::new(properties), metrics })
     }
 
     pub(crate) fn scan(&self) -> &RemoteScan {
@@ -250,7 +258,8 @@ impl ExecutionPlan for RemoteScanExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let stores = self.stores.clone();
         let (scan, schema, metrics) = (Arc::clone(&self.scan), self.schema(), self.metrics.clone());
-        let read = Arc::new(AtomicU64::new(0));
+        let table = scan.table.to_string();
+        let (read, watched) = (Arc::new(AtomicU64::new(0)), Arc::clone(&self.read));
         let notices = Arc::new(Notices::counting(Arc::clone(&read)));
         let met = Arc::clone(&notices);
         let opened = {
@@ -259,12 +268,14 @@ impl ExecutionPlan for RemoteScanExec {
         };
         let told = futures::stream::once(async move {
             let rows = usize::try_from(read.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
-            MetricBuilder::new(&metrics).counter(READ, partition).add(rows);
+            MetricBuilder::new(&metrics).with_label(Label::new(TABLE, table)).counter(READ, partition).add(rows);
             for line in met.warnings() {
                 MetricBuilder::new(&metrics).with_label(Label::new(NOTICE, line)).counter(NOTICE, partition).add(1);
             }
         });
-        let rows = futures::stream::once(opened).try_flatten();
+        let rows = futures::stream::once(opened).try_flatten().map_err(tell).inspect_ok(move |batch| {
+            watched.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        });
         let rows = rows.chain(told.filter_map(|()| std::future::ready(None)));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }

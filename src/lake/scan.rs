@@ -195,6 +195,11 @@ impl LakeScanExec {
         self.fetch.is_none() && other.fetch.is_none() && self.table.is(&other.table)
     }
 
+    /// The number of its table among those of the session.
+    pub(crate) fn table_number(&self) -> usize {
+        self.table.number()
+    }
+
     /// Its columns, by position in `raw`.
     pub(crate) fn columns(&self) -> &[usize] {
         &self.columns

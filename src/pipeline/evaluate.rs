@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
 use super::encoding::Encoding;
@@ -15,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::lake::Notices;
 use crate::settings::Settings;
-use crate::sink::{HitSchema, WindowRows, stretches};
+use crate::sink::{HitSchema, WindowRows, WorkersOfRecord, stretches};
 use crate::window::{Window, nanos};
 
 /// What evaluating some windows gave.
@@ -25,6 +24,8 @@ pub(super) struct Evaluated {
     pub(super) notices: Arc<Notices>,
     /// Rows that were left out, by the first instant of their window in nanoseconds; `None` where all stay.
     pub(super) dropped: Option<BTreeMap<i64, u64>>,
+    /// What the workers have counted, if there are any.
+    pub(super) workers: Option<WorkersOfRecord>,
 }
 
 /// Evaluates `windows` (neighbours in time) over `inputs`; rows are counted in `read`. Nothing is written.
@@ -39,16 +40,14 @@ pub(super) async fn evaluate(
     read: &Arc<AtomicU64>,
 ) -> Result<Evaluated> {
     if settings.workers.is_some() {
-        return cluster::again(|| evaluate_once(job, settings, inputs, windows, files, read)).await;
+        return cluster::again(|tries| async move {
+            let mut evaluated = evaluate_once(job, settings, inputs, windows, files, read).await?;
+            evaluated.workers.iter_mut().for_each(|workers| workers.tries = u64::from(tries));
+            Ok(evaluated)
+        })
+        .await;
     }
     evaluate_once(job, settings, inputs, windows, files, read).await
-}
-
-async fn context(settings: &Settings) -> Result<SessionContext> {
-    if let Some(workers) = &settings.workers {
-        return workers.context(Limits::of(settings), &settings.stores).await;
-    }
-    engine::context(Limits::of(settings))
 }
 
 async fn evaluate_once(
@@ -63,7 +62,14 @@ async fn evaluate_once(
         return Err(Error::new(ErrorKind::Engine, "there are no windows to evaluate"));
     };
     let notices = Arc::new(Notices::counting(Arc::clone(read)));
-    let context = context(settings).await?;
+    let session = match &settings.workers {
+        Some(workers) => Some(workers.session(Limits::of(settings), &settings.stores).await?),
+        None => None,
+    };
+    let context = match &session {
+        Some(session) => session.context.clone(),
+        None => engine::context(Limits::of(settings))?,
+    };
     let reach = job.reach(settings.scope)?;
     let (from, _) = first.read_range(reach);
     let tables = inputs.raw(files, (nanos(from), nanos(last.end())), &notices);
@@ -75,6 +81,7 @@ async fn evaluate_once(
         windows.iter().enumerate().map(|(index, window)| (nanos(window.start()), index)).collect();
     let mut encoding = Encoding::new(Arc::clone(&schema), windows.len(), settings.threads.get());
     let (mut stream, running) = hunt.run().await?;
+    let evaluating = session.map(|session| session.watch(running.plan(), read));
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(engine_error)?;
         for (start, from, rows) in stretches(&schema.window_starts(&batch)?) {
@@ -91,7 +98,10 @@ async fn evaluate_once(
     }
     // Workers tell when nobody waits for rows any more.
     drop(stream);
-    cluster::gather(running.plan(), &notices).await?;
+    let workers = match evaluating {
+        Some(evaluating) => Some(evaluating.end(running.plan(), &notices).await?),
+        None => None,
+    };
     tracing::debug!("measured:\n{}", running.text());
     let rows = encoding.finish().await?;
     let mut dropped = None;
@@ -101,5 +111,5 @@ async fn evaluate_once(
             of_table.into_iter().for_each(|(window, rows)| *dropped.entry(window).or_default() += rows);
         }
     }
-    Ok(Evaluated { rows, notices, dropped })
+    Ok(Evaluated { rows, notices, dropped, workers })
 }

@@ -230,7 +230,7 @@ impl Round<'_> {
         let began = Instant::now();
         let span = tracing::info_span!(target: SPANS, "evaluate", windows = chunk.len(), rows = extent.rows, bytes = extent.bytes);
         let evaluation = evaluate(self.job, self.settings, inputs, &windows, &files, read).instrument(span);
-        let Evaluated { rows, notices, dropped } = match self.settings.stop.or(evaluation).await {
+        let Evaluated { rows, notices, dropped, workers } = match self.settings.stop.or(evaluation).await {
             None => return Err(Cut::Stopped),
             Some(Ok(evaluated)) => evaluated,
             Some(Err(error)) if error.kind() == ErrorKind::InvalidJob => return Err(Cut::Misfit(error)),
@@ -241,6 +241,7 @@ impl Round<'_> {
             rows_read: extent.rows,
             bytes_read: extent.bytes,
             seconds: began.elapsed().as_secs_f64(),
+            workers,
         };
         tracing::debug!(windows = chunk.len(), rows = extent.rows, seconds = evaluation.seconds, "evaluated a chunk");
         let dropped = |index: usize| {

@@ -35,7 +35,9 @@ pub use history::{DoneWindow, Ending, FailedWindow, RunEntry};
 pub(crate) use hits::{HitSchema, WindowRows, WindowWriter, stretches};
 pub(crate) use read::HitReader;
 pub(crate) use record::VERSION;
-pub use record::{Earlier, Evaluation, HitFile, Input, JobOfRecord, Key, ListOfRecord, RunRecord, WindowOfRecord};
+pub use record::{
+    Earlier, Evaluation, HitFile, Input, JobOfRecord, Key, ListOfRecord, RunRecord, WindowOfRecord, WorkersOfRecord,
+};
 pub(crate) use table::Table;
 pub(crate) use vacuum::{Ages, Leftover, Vacuumed, vacuum};
 

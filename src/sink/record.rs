@@ -111,6 +111,22 @@ pub struct Evaluation {
     pub bytes_read: u64,
     /// How long it took, without putting the results in place.
     pub seconds: f64,
+    /// The machines that did it; `None` where the run did it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkersOfRecord>,
+}
+
+/// What the workers of one pass have counted, all of them together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkersOfRecord {
+    /// How many took part.
+    pub workers: u64,
+    /// Tries that it took; more than one where a worker was lost.
+    pub tries: u64,
+    /// Rows that they have read.
+    pub rows_read: u64,
+    /// Bytes that they have sent to each other and to the run.
+    pub bytes_exchanged: u64,
 }
 
 /// Hits of a window that a rerun replaced; they stand beside its record.
