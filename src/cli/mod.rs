@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::stop::Stop;
 use args::{Args, Command};
 use clap::Parser;
-use signals::Ended;
+use signals::{Ended, Signalled};
 use telemetry::Telemetry;
 
 /// Runs the command line of this process. Exit codes: 0 done, 1 failed, 2 usage or job invalid, 3 some windows failed,
@@ -52,8 +52,12 @@ pub fn main() -> ExitCode {
         let telemetry = Telemetry::from_env();
         logs::start(&args, telemetry.tracer());
         telemetry.complain();
-        let stops = matches!(args.command, Command::Run(_));
-        let code = signals::heeding(stops, |stop| dispatch(args.command, stop)).await;
+        let signalled = match args.command {
+            Command::Run(_) => Signalled::Stops,
+            Command::Worker(_) => Signalled::Served,
+            _ => Signalled::Ends,
+        };
+        let code = signals::heeding(signalled, |stop| dispatch(args.command, stop)).await;
         telemetry.finish().await;
         code
     });

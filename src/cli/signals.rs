@@ -24,8 +24,19 @@ impl From<u8> for Ended {
     }
 }
 
-/// Does `work`; if it `stops` when it is asked to, a signal asks it to.
-pub(super) async fn heeding<F>(stops: bool, work: impl FnOnce(Stop) -> F) -> ExitCode
+/// What a signal is to a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signalled {
+    /// It is asked to stop; a second signal ends it.
+    Stops,
+    /// It is cut off.
+    Ends,
+    /// It serves others, and that is how it ends.
+    Served,
+}
+
+/// Does `work`, and as a signal has it.
+pub(super) async fn heeding<F>(signalled: Signalled, work: impl FnOnce(Stop) -> F) -> ExitCode
 where
     F: Future<Output = Result<Ended>>,
 {
@@ -43,7 +54,11 @@ where
                 };
             }
             code = signals.next() => {
-                if first.is_some() || !stops {
+                if signalled == Signalled::Served {
+                    tracing::info!("ended by a signal; runs go on with the workers that are left");
+                    return ExitCode::SUCCESS;
+                }
+                if first.is_some() || signalled == Signalled::Ends {
                     tracing::error!("ended by a signal; windows that are committed stay, no window is half written");
                     return ExitCode::from(code);
                 }
