@@ -49,6 +49,10 @@ fn shards() -> Value {
     documents(&text("kubernetes/shards.yaml")).into_iter().find(|document| document["kind"] == "Job").unwrap()
 }
 
+fn workers(kind: &str) -> Value {
+    documents(&text("kubernetes/workers.yaml")).into_iter().find(|document| document["kind"] == kind).unwrap()
+}
+
 fn container_apps() -> Value {
     documents(&text("azure/container-apps-job.yaml")).remove(0)
 }
@@ -86,6 +90,8 @@ fn command_lines() -> Vec<(&'static str, Vec<String>)> {
             .collect();
         lines.push(("shards.yaml", line));
     }
+
+    lines.push(("workers.yaml", container(&workers("CronJob")["spec"]["jobTemplate"]["spec"]["template"])));
 
     let unit = text("systemd/lakehunt.service").replace("\\\n", " ");
     for line in unit.lines().filter_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/lakehunt ")) {
@@ -128,6 +134,9 @@ fn the_program_accepts_each_command_line() {
     for (name, mut line) in lines {
         assert_eq!(line[0], "run", "{name}: {line:?}");
         assert!(root().join("jobs").join(format!("{}.yaml", line[1])).is_file(), "{name}: there is no job {}", line[1]);
+        if let Some(at) = line.iter().position(|argument| argument == "--worker-ca") {
+            line[at + 1] = root().join("Cargo.toml").display().to_string();
+        }
         if let Some(at) = line.iter().position(|argument| argument == "--metrics-file") {
             line[at + 1] = dir.path().join("metrics.prom").display().to_string();
         }
@@ -186,6 +195,34 @@ fn the_manifests_are_what_they_say() {
 }
 
 #[test]
+fn the_workers_are_where_the_run_looks_for_them() {
+    let (service, set, year) = (workers("Service"), workers("StatefulSet"), workers("CronJob"));
+    assert_eq!(service["spec"]["clusterIP"], "None");
+    let name = service["metadata"]["name"].as_str().unwrap();
+    let port = service["spec"]["ports"][0]["port"].as_u64().unwrap();
+    assert_eq!(set["spec"]["serviceName"], name);
+    let selected = &set["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"];
+    assert_eq!(&service["spec"]["selector"]["app.kubernetes.io/name"], selected);
+    let worker = &set["spec"]["template"]["spec"]["containers"][0];
+    let args = strings(&worker["args"]);
+    let after = |args: &[String], flag: &str| args[args.iter().position(|found| found == flag).unwrap() + 1].clone();
+    assert_eq!(after(&args, "--listen"), format!("0.0.0.0:{port}"));
+    assert_eq!(after(&args, "--worker-name"), name, "certificates are for the name of the service");
+    let run = &year["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(after(&strings(&run["args"]), "--workers"), format!("dns://{name}:{port}"));
+    assert_eq!(run["image"], worker["image"], "they have to be of one version");
+}
+
+/// The files that the example mounts do not exist here, so a worker that takes its flags complains of those.
+#[test]
+fn the_program_accepts_the_workers_command_line() {
+    let args = strings(&workers("StatefulSet")["spec"]["template"]["spec"]["containers"][0]["args"]);
+    let output = lakehunt().args(&args).env("LAKEHUNT_WORKER_TOKEN", "token").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("the file cannot be read") && stderr.contains("/tls/"), "{stderr}");
+}
+
+#[test]
 fn the_image_holds_what_the_repository_has() {
     let dockerfile = text("Dockerfile");
     let image = format!("FROM rust:{}-slim-", env!("CARGO_PKG_RUST_VERSION"));
@@ -215,7 +252,9 @@ fn each_variable_is_one_of_run() {
     for file in files(&root().join("jobs/deploy")) {
         let text = std::fs::read_to_string(&file).unwrap();
         for name in variable.find_iter(&text).map(|found| found.as_str()) {
-            let known = ["LAKEHUNT_HOME", "LAKEHUNT_LOG"].contains(&name) || help.contains(&format!("[env: {name}="));
+            // The token has no flag that it could stand for.
+            let known = ["LAKEHUNT_HOME", "LAKEHUNT_LOG", "LAKEHUNT_WORKER_TOKEN"].contains(&name)
+                || help.contains(&format!("[env: {name}="));
             assert!(known, "{}: `run` knows no {name}", file.display());
         }
     }

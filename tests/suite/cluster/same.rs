@@ -6,7 +6,7 @@ use std::process::Stdio;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::{Worker, by, hits, lakehunt, run, run_of, stderr, tenant, urls};
+use super::{Worker, by, hits, run, run_of, stderr, tenant, urls};
 use crate::lake::{Lake, Run, SLUG};
 use crate::properties::{case, check};
 use crate::stores::place::{Backend, Place, code};
@@ -28,6 +28,17 @@ fn workers_give_the_rows_of_one_process() {
         assert!(!expected.is_empty());
         assert!(expected == hits(&folder.path().join("together")), "seed {seed}, {count} workers, window {window}");
     }
+}
+
+#[test]
+fn workers_are_found_by_a_name() {
+    let folder = tenant(13, 2_000);
+    let worker = Worker::start(|_| {});
+    assert!(run(folder.path(), "alone", "1d").status().unwrap().success());
+    let name = worker.url.replace("http://127.0.0.1:", "dns://localhost:");
+    let done = run(folder.path(), "together", "1d").args(["--workers", &name]).output().unwrap();
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(hits(&folder.path().join("alone")) == hits(&folder.path().join("together")));
 }
 
 #[test]
@@ -95,9 +106,11 @@ fn stores_are_opened_with_each_worker_s_own_credentials() {
     for backend in Backend::all() {
         let place = Place::new(backend);
         place.upload(&lake);
-        let worker = |knows: bool| {
-            let mut command = if knows { place.command() } else { lakehunt() };
+        let worker = |wrong: Option<&str>| {
+            let mut command = place.command();
             command.args(["worker", "--listen", "127.0.0.1:0"]).stderr(Stdio::null());
+            // Of either kind of key, so that it is one by its form.
+            command.envs(wrong.map(|variable| (variable, "AAAAAAAAAAAAAAAA")));
             Worker::of(command)
         };
         let run = |output: &str, workers: &[Worker]| {
@@ -110,7 +123,7 @@ fn stores_are_opened_with_each_worker_s_own_credentials() {
             output
         };
         for count in [2, 4] {
-            let workers: Vec<Worker> = (0..count).map(|_| worker(true)).collect();
+            let workers: Vec<Worker> = (0..count).map(|_| worker(None)).collect();
             let done = run("out", &workers);
             assert_eq!(code(&done), Some(0), "{}: {}", backend.name(), stderr(&done));
             let hits = place.hits();
@@ -120,11 +133,15 @@ fn stores_are_opened_with_each_worker_s_own_credentials() {
             }
             place.objects("out").keys().for_each(|name| place.delete(&format!("out/{name}")));
         }
-        if backend.server().is_some() {
-            // The run's own credentials are of no use to a worker that has none.
-            let failed = run("out", &[worker(true), worker(false)]);
-            assert!(!failed.status.success(), "{}: {}", backend.name(), stderr(&failed));
-            assert!(place.hits().is_empty(), "{}", backend.name());
-        }
+        let key = match backend {
+            Backend::Local => continue,
+            Backend::S3(_) => "AWS_SECRET_ACCESS_KEY",
+            Backend::Azure(_) => "AZURE_STORAGE_ACCOUNT_KEY",
+        };
+        // The run's own credentials are of no use to a worker that has a wrong key.
+        let failed = run("out", &[worker(Some(key))]);
+        assert_eq!(code(&failed), Some(5), "{}: {}", backend.name(), stderr(&failed));
+        assert!(!stderr(&failed).contains("trying again"), "{}: {}", backend.name(), stderr(&failed));
+        assert!(place.hits().is_empty(), "{}", backend.name());
     }
 }
