@@ -121,6 +121,8 @@ impl Workers {
             .with_distributed_desired_task_count_handler(planning::tasks(tasks))
             .with_distributed_scale_up_leaf_node_handler(planning::shares(stores.clone()))
             .with_distributed_cardinality_effect_task_scale_factor(1.0)
+            // All workers take part in each table of a union; else those of a table that is empty would have nothing to do.
+            .and_then(|builder| builder.with_distributed_children_isolator_unions(false))
             .and_then(|builder| builder.with_distributed_worker_connection_buffer_budget_bytes(BUFFERS / tasks))
             .and_then(|builder| builder.with_distributed_passthrough_headers(headers))
             .map_err(engine_error)?;

@@ -24,6 +24,17 @@ fn explain_shows_the_stages() {
 }
 
 #[test]
+fn each_worker_reads_of_each_table() {
+    let workers = Worker::some(2);
+    // A union of two tables.
+    let shown = lakehunt().args(["explain", "suspected-brute-force", "--workers", &urls(&workers)]).output().unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    for task in ["t0: RemoteScanExec", "t1: RemoteScanExec"] {
+        assert_eq!(text.matches(task).count(), 2, "{task}: {text}");
+    }
+}
+
+#[test]
 fn workers_join_by_time_and_not_pair_by_pair() {
     let folder = tenant(9, 2_000);
     let workers = Worker::some(2);
