@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
 use super::encoding::Encoding;
 use super::inputs::Inputs;
-use crate::engine::{self, Bindings, Hunt, Limits, engine_error};
+use crate::engine::{self, Bindings, Hunt, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::lake::Notices;
@@ -25,10 +26,11 @@ pub(super) struct Evaluated {
     pub(super) dropped: Option<BTreeMap<i64, u64>>,
 }
 
-/// Evaluates `windows` (neighbours in time) over `inputs`; rows are counted in `read`. Nothing is written.
+/// Evaluates `windows` (neighbours in time) over `inputs` in a new session; rows are counted in `read`. Nothing is written.
 pub(super) async fn evaluate(
     job: &Job,
     settings: &Settings,
+    context: SessionContext,
     inputs: &Inputs,
     windows: &[&Window],
     files: &[usize],
@@ -38,7 +40,6 @@ pub(super) async fn evaluate(
         return Err(Error::new(ErrorKind::Engine, "there are no windows to evaluate"));
     };
     let notices = Arc::new(Notices::counting(Arc::clone(read)));
-    let context = engine::context(Limits::of(settings))?;
     let reach = job.reach(settings.scope)?;
     let (from, _) = first.read_range(reach);
     let tables = inputs.raw(files, (nanos(from), nanos(last.end())), &notices);
