@@ -43,7 +43,7 @@ pub async fn explain(job: &Job, settings: &Settings) -> Result<String> {
     let bindings = Bindings::new(job, first, last, settings.scope, job.reach(settings.scope)?);
     let limits = Limits::of(settings);
     let context = match &settings.workers {
-        Some(workers) => workers.session(limits, &settings.stores).await?.context,
+        Some(workers) => workers.session(limits, &engine::memory(limits)?, &settings.stores).await?.context,
         None => engine::context(limits)?,
     };
     let hunt = plan(job, &bindings, context).await?;

@@ -1,6 +1,7 @@
 //! A worker: waits for parts of plans and evaluates them.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use super::channel::Channels;
 use super::codec::ScanCodec;
 use super::planning;
 use super::progress::{Counters, Progress};
-use crate::engine;
+use crate::engine::{self, Limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::functions;
 use crate::store::Stores;
@@ -62,10 +63,10 @@ pub(crate) async fn serve(listener: TcpListener, service: Service) -> Result<()>
         Error::new(ErrorKind::Engine, "the worker cannot serve").caused_by(why)
     };
     let Service { access, identity, stores, memory, version } = service;
+    let limits = Limits { threads: NonZeroUsize::MIN, memory, interval_join: true };
     let counters = Counters::default();
     let sessions = Sessions { channels: Channels::new(access.clone()), stores, counters: counters.clone() };
-    let worker =
-        Worker::from_session_builder(sessions).with_runtime_env(engine::runtime(memory)?).with_version(version);
+    let worker = Worker::from_session_builder(sessions).with_runtime_env(engine::memory(limits)?).with_version(version);
     let mut server = Server::builder();
     if let Some(identity) = identity {
         server = server.tls_config(ServerTlsConfig::new().identity(identity)).map_err(failed)?;

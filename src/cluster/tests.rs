@@ -3,7 +3,7 @@
 use tokio::net::TcpListener;
 
 use super::{Access, Service, VERSION, Workers, serve};
-use crate::engine::Limits;
+use crate::engine::{self, Limits};
 use crate::error::{ErrorKind, Result};
 use crate::store::Stores;
 
@@ -19,7 +19,7 @@ async fn ask(service: Service, token: Option<&str>) -> Result<()> {
     let worker = tokio::spawn(serve(listener, service));
     let workers = Workers::new(&[url], Access::default().with_token(token)?)?;
     let limits = Limits { threads: std::num::NonZeroUsize::MIN, memory: 1 << 30, interval_join: true };
-    let asked = workers.session(limits, &Stores::new([])).await;
+    let asked = workers.session(limits, &engine::memory(limits).unwrap(), &Stores::new([])).await;
     worker.abort();
     asked.map(|_| ())
 }
@@ -48,7 +48,8 @@ async fn a_run_without_a_worker_says_so() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let workers = Workers::new(&[format!("http://{free}")], Access::default()).unwrap();
     let limits = Limits { threads: std::num::NonZeroUsize::MIN, memory: 1 << 30, interval_join: true };
-    let error = workers.session(limits, &Stores::new([])).await.map(|_| ()).unwrap_err();
+    let error =
+        workers.session(limits, &engine::memory(limits).unwrap(), &Stores::new([])).await.map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
 }
 

@@ -22,7 +22,7 @@ use super::codec::ScanCodec;
 use super::planning;
 use super::progress::RUN;
 use super::session::Session;
-use crate::engine::{self, Limits, engine_error};
+use crate::engine::{self, Limits, Memory, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Stores;
 
@@ -90,7 +90,7 @@ impl Workers {
     }
 
     /// A session that deals its plans out to the workers that answer.
-    pub(crate) async fn session(&self, limits: Limits, stores: &Stores) -> Result<Session> {
+    pub(crate) async fn session(&self, limits: Limits, memory: &Memory, stores: &Stores) -> Result<Session> {
         let (channels, urls) = self.answering().await?;
         tracing::debug!(workers = urls.len(), "workers answer");
         // With one task there would be nothing to deal out, and all would be done here.
@@ -101,7 +101,8 @@ impl Workers {
         let run = Uuid::new_v4().to_string();
         // Hash partitions, of each task, and the other way round: one would leave nothing to exchange.
         let threads = limits.threads.max(NonZeroUsize::MIN.saturating_add(1));
-        let mut builder = engine::builder(Limits { threads, interval_join: false, ..limits })?;
+        let limits = Limits { threads, interval_join: false, ..limits };
+        let mut builder = engine::builder(limits, memory, Arc::default());
         let options = builder.config().get_or_insert_default().options_mut();
         // Both sides of a join are dealt out by its keys, and no scan waits for what a join on another machine knows.
         options.optimizer.hash_join_single_partition_threshold = 0;

@@ -13,5 +13,4 @@ pub(crate) use bind::Bindings;
 pub(crate) use contract::{OVER_LIMIT, WINDOW_START, WRITTEN};
 pub(crate) use duplicates::dropped;
 pub(crate) use hunt::{Hunt, engine_error};
-pub(crate) use session::{Limits, context};
-pub(crate) use session::{builder, finish, runtime, worker_rules};
+pub(crate) use session::{AllRead, Limits, Memory, builder, context, finish, memory, session, worker_rules};

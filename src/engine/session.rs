@@ -10,6 +10,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use tokio::sync::Notify;
 
 use super::interval_join::IntervalJoinRule;
 use super::row_number::RowNumberRule;
@@ -36,41 +37,67 @@ impl Limits {
     }
 }
 
-/// A session for one run.
-pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
-    Ok(finish(builder(limits)?))
-}
+/// Memory, and disk for what it does not hold. Sessions that run at once share it.
+pub(crate) type Memory = Arc<RuntimeEnv>;
 
-/// What becomes a session for one run.
-pub(crate) fn builder(limits: Limits) -> Result<SessionStateBuilder> {
-    let mut config = SessionConfig::new()
-        .with_target_partitions(limits.threads.get())
-        .with_information_schema(false)
-        // KQL compares names as they are written; so do hunts, and no name needs quotes.
-        .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
-        .set_str("datafusion.execution.time_zone", "UTC")
-        // Rows are pruned by row group beforehand; a filter inside the decoder costs more than it saves where most
-        // rows of a group pass.
-        .set_bool("datafusion.execution.parquet.pushdown_filters", false);
-    config.options_mut().catalog.create_default_catalog_and_schema = true;
-    let runtime = runtime(limits.memory)?;
-    let mut builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
-    if limits.interval_join {
-        builder = builder.with_physical_optimizer_rules(rules());
-    }
-    Ok(builder)
-}
-
-/// Memory, and disk for what does not fit.
-pub(crate) fn runtime(memory: usize) -> Result<Arc<RuntimeEnv>> {
+/// What `limits` allow.
+pub(crate) fn memory(limits: Limits) -> Result<Memory> {
     // Names the consumers that hold most when memory runs out.
     let largest = NonZeroUsize::MIN.saturating_add(2);
-    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(memory), largest);
+    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(limits.memory), largest);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
         .build_arc()
         .map_err(|e| Error::new(ErrorKind::Engine, "the engine cannot be set up").caused_by(e))
+}
+
+/// Tells when a hunt has begun to read the last of its rows; it may be at work with them for a while. Not all hunts tell.
+#[derive(Debug, Default)]
+pub(crate) struct AllRead(Notify);
+
+impl AllRead {
+    pub(crate) fn tell(&self) {
+        self.0.notify_one();
+    }
+
+    /// Until it is told; that may have been before.
+    pub(crate) async fn wait(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// A session with all of the memory.
+pub(crate) fn context(limits: Limits) -> Result<SessionContext> {
+    Ok(session(limits, &memory(limits)?, Arc::default()))
+}
+
+/// A session for one hunt.
+pub(crate) fn session(limits: Limits, memory: &Memory, all_read: Arc<AllRead>) -> SessionContext {
+    finish(builder(limits, memory, all_read))
+}
+
+/// What becomes a session for one hunt.
+pub(crate) fn builder(limits: Limits, memory: &Memory, all_read: Arc<AllRead>) -> SessionStateBuilder {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(limits.threads.get())
+        .with_extension(all_read)
+        .with_information_schema(false)
+        // KQL compares names as they are written; so do hunts, and no name needs quotes.
+        .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
+        .set_str("datafusion.execution.time_zone", "UTC")
+        // Groups of hits are of a row or two, so that a first phase of counting only costs; some thousand rows tell.
+        .set_usize("datafusion.execution.skip_partial_aggregation_probe_rows_threshold", 4096)
+        // Rows are pruned by row group beforehand; a filter inside the decoder costs more than it saves where most
+        // rows of a group pass.
+        .set_bool("datafusion.execution.parquet.pushdown_filters", false);
+    config.options_mut().catalog.create_default_catalog_and_schema = true;
+    let mut builder =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(memory)).with_default_features();
+    if limits.interval_join {
+        builder = builder.with_physical_optimizer_rules(rules());
+    }
+    builder
 }
 
 /// The session, with the functions of hunts.

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use super::encoding::Encoding;
 use super::inputs::Inputs;
 use crate::cluster;
-use crate::engine::{self, Bindings, Hunt, Limits, engine_error};
+use crate::engine::{self, AllRead, Bindings, Hunt, Limits, Memory, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::lake::Notices;
@@ -28,31 +28,42 @@ pub(super) struct Evaluated {
     pub(super) workers: Option<WorkersOfRecord>,
 }
 
-/// Evaluates `windows` (neighbours in time) over `inputs`; rows are counted in `read`. Nothing is written.
+/// What the sessions of an evaluation have.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) memory: &'a Memory,
+    /// Told when the last rows are being read, where the hunt tells.
+    pub(super) all_read: &'a Arc<AllRead>,
+}
+
+/// Evaluates `windows` (neighbours in time) over `inputs` in a new session; rows are counted in `read`. Nothing is written.
 ///
 /// Where machines evaluate and one of them is lost, all is evaluated again on those that are left.
 pub(super) async fn evaluate(
     job: &Job,
     settings: &Settings,
+    means: Means<'_>,
     inputs: &Inputs,
     windows: &[&Window],
     files: &[usize],
     read: &Arc<AtomicU64>,
 ) -> Result<Evaluated> {
-    if settings.workers.is_some() {
-        return cluster::again(|tries| async move {
-            let mut evaluated = evaluate_once(job, settings, inputs, windows, files, read).await?;
-            evaluated.workers.iter_mut().for_each(|workers| workers.tries = u64::from(tries));
-            Ok(evaluated)
-        })
-        .await;
+    let once = || evaluate_once(job, settings, means, inputs, windows, files, read);
+    if settings.workers.is_none() {
+        return once().await;
     }
-    evaluate_once(job, settings, inputs, windows, files, read).await
+    let on_workers = |tries| async move {
+        let mut evaluated = once().await?;
+        evaluated.workers.iter_mut().for_each(|workers| workers.tries = u64::from(tries));
+        Ok(evaluated)
+    };
+    cluster::again(on_workers).await
 }
 
 async fn evaluate_once(
     job: &Job,
     settings: &Settings,
+    Means { memory, all_read }: Means<'_>,
     inputs: &Inputs,
     windows: &[&Window],
     files: &[usize],
@@ -62,13 +73,14 @@ async fn evaluate_once(
         return Err(Error::new(ErrorKind::Engine, "there are no windows to evaluate"));
     };
     let notices = Arc::new(Notices::counting(Arc::clone(read)));
+    let limits = Limits::of(settings);
     let session = match &settings.workers {
-        Some(workers) => Some(workers.session(Limits::of(settings), &settings.stores).await?),
+        Some(workers) => Some(workers.session(limits, memory, &settings.stores).await?),
         None => None,
     };
     let context = match &session {
         Some(session) => session.context.clone(),
-        None => engine::context(Limits::of(settings))?,
+        None => engine::session(limits, memory, Arc::clone(all_read)),
     };
     let reach = job.reach(settings.scope)?;
     let (from, _) = first.read_range(reach);

@@ -16,6 +16,7 @@ mod round;
 mod status;
 mod survey;
 mod tally;
+mod underway;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -10,11 +10,13 @@ use futures::StreamExt;
 use futures::stream::LocalBoxStream;
 use tracing::Instrument;
 
-use super::evaluate::{Evaluated, evaluate};
+use super::evaluate::{Evaluated, Means, evaluate};
 use super::inputs::Inputs;
 use super::plan::Plan;
 use super::tally::Tally;
+use super::underway::Underway;
 use super::{CONCURRENT_WINDOWS, Observer, SPANS, Work};
+use crate::engine::{self, AllRead, Limits, Memory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::report::{Left, Outcome};
@@ -51,7 +53,7 @@ pub(super) struct Round<'a> {
 }
 
 /// What kept windows from being done.
-enum Cut {
+pub(super) enum Cut {
     /// The run was asked to stop.
     Stopped,
     /// The job does not fit, whichever window it is.
@@ -60,10 +62,20 @@ enum Cut {
     Failed(Error),
 }
 
+/// A chunk that could not be done.
+struct Failure {
+    chunk: Vec<usize>,
+    /// Whether it has shared the memory with another one.
+    shared: bool,
+    cut: Cut,
+}
+
 /// Windows that were evaluated in one pass.
+#[derive(Default)]
 struct Chunk {
     commits: Vec<Commit>,
-    evaluation: Evaluation,
+    rows_read: u64,
+    bytes_read: u64,
     /// What could not be read of the lake's values.
     warnings: Vec<String>,
 }
@@ -78,8 +90,8 @@ struct Commit {
 impl Chunk {
     fn into_commits(self, tally: &mut Tally<'_>) -> Vec<Commit> {
         tally.warn(self.warnings);
-        tally.rows_read += self.evaluation.rows_read;
-        tally.bytes_read += self.evaluation.bytes_read;
+        tally.rows_read += self.rows_read;
+        tally.bytes_read += self.bytes_read;
         self.commits
     }
 }
@@ -103,25 +115,26 @@ impl Round<'_> {
 
         let mut queue: VecDeque<Vec<usize>> = self.chunks(&inputs, todo, tally).into();
         let read = self.announce(&inputs, &queue);
-        let mut ready = Vec::new();
-        while !queue.is_empty() || !ready.is_empty() {
-            let chunk = queue.pop_front().unwrap_or_default();
-            let commits = self.commit(std::mem::take(&mut ready), tally);
-            // Putting waits for a store and evaluating for none, so a chunk is committed beside the next one's evaluation.
-            let (committed, evaluated) = futures::join!(commits, self.evaluate(&inputs, &chunk, &read));
-            let error = match committed.and(evaluated) {
-                Ok(None) => continue,
-                Ok(Some(evaluated)) => {
-                    ready = evaluated.into_commits(tally);
-                    continue;
-                }
-                Err(Cut::Misfit(error)) => return Err(error),
-                Err(Cut::Stopped) => {
+        let memory = engine::memory(Limits::of(self.settings))?;
+        // Whether a chunk may begin while another one is not done.
+        let mut overlap = self.passes;
+        while let Err(Failure { chunk, shared, cut }) =
+            self.work(&inputs, &mut queue, &read, &memory, overlap, tally).await
+        {
+            let error = match cut {
+                Cut::Misfit(error) => return Err(error),
+                Cut::Stopped => {
                     self.leave(chunk.into_iter().chain(queue.drain(..).flatten()), tally);
                     break;
                 }
-                Err(Cut::Failed(error)) => error,
+                Cut::Failed(error) => error,
             };
+            if shared && error.kind() == ErrorKind::ResourcesExhausted {
+                // One at a time has all of the memory.
+                overlap = false;
+                queue.push_front(chunk);
+                continue;
+            }
             if error.kind() == ErrorKind::Unreachable {
                 // A store that is gone is gone for the other windows, too; each would wait for it anew.
                 for index in chunk.into_iter().chain(queue.drain(..).flatten()) {
@@ -161,6 +174,48 @@ impl Round<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Evaluates and commits the chunks of a queue. What is left in it when one fails is still to be done.
+    async fn work(
+        &self,
+        inputs: &Inputs,
+        queue: &mut VecDeque<Vec<usize>>,
+        read: &Arc<AtomicU64>,
+        memory: &Memory,
+        overlap: bool,
+        tally: &mut Tally<'_>,
+    ) -> Result<(), Failure> {
+        let begin =
+            |chunk| Underway::new(chunk, move |chunk, all_read| self.evaluate(inputs, chunk, read, memory, all_read));
+        let mut ready = Vec::new();
+        let mut ahead = None;
+        loop {
+            let mut current = ahead.take().or_else(|| queue.pop_front().map(begin));
+            if current.is_none() && ready.is_empty() {
+                return Ok(());
+            }
+            let commits = self.commit(std::mem::take(&mut ready), tally);
+            let evaluation = async {
+                match &mut current {
+                    Some(current) => current.finish(|| if overlap { queue.pop_front().map(begin) } else { None }).await,
+                    None => (Ok(Chunk::default()), None),
+                }
+            };
+            // Putting waits for a store and evaluating for none, so a chunk is committed beside the next one's evaluation.
+            let (committed, (evaluated, next)) = futures::join!(commits, evaluation);
+            match committed.and(evaluated) {
+                Ok(evaluated) => ready = evaluated.into_commits(tally),
+                Err(cut) => {
+                    if let Some(next) = next {
+                        queue.push_front(next.chunk);
+                    }
+                    let (chunk, shared) = current.map(|current| (current.chunk, current.shared)).unwrap_or_default();
+                    return Err(Failure { chunk, shared, cut });
+                }
+            }
+            ahead = next;
+        }
     }
 
     /// Tells how much there is to read, and gives what counts the rows as they are read.
@@ -219,17 +274,22 @@ impl Round<'_> {
         chunks
     }
 
-    /// Evaluates the windows of a chunk; `None` for no windows.
-    async fn evaluate(&self, inputs: &Inputs, chunk: &[usize], read: &Arc<AtomicU64>) -> Result<Option<Chunk>, Cut> {
-        if chunk.is_empty() {
-            return Ok(None);
-        }
+    /// Evaluates the windows of a chunk.
+    async fn evaluate(
+        &self,
+        inputs: &Inputs,
+        chunk: Vec<usize>,
+        read: &Arc<AtomicU64>,
+        memory: &Memory,
+        all_read: Arc<AllRead>,
+    ) -> Result<Chunk, Cut> {
         let windows: Vec<&Window> = chunk.iter().map(|index| &self.plan.survey.windows[*index].window).collect();
-        let files = self.files(chunk);
-        let extent = inputs.extent(&files, self.range(chunk));
+        let files = self.files(&chunk);
+        let extent = inputs.extent(&files, self.range(&chunk));
         let began = Instant::now();
         let span = tracing::info_span!(target: SPANS, "evaluate", windows = chunk.len(), rows = extent.rows, bytes = extent.bytes);
-        let evaluation = evaluate(self.job, self.settings, inputs, &windows, &files, read).instrument(span);
+        let means = Means { memory, all_read: &all_read };
+        let evaluation = evaluate(self.job, self.settings, means, inputs, &windows, &files, read).instrument(span);
         let Evaluated { rows, notices, dropped, workers } = match self.settings.stop.or(evaluation).await {
             None => return Err(Cut::Stopped),
             Some(Ok(evaluated)) => evaluated,
@@ -253,7 +313,12 @@ impl Round<'_> {
             record: self.record(inputs, *index, &rows, &evaluation, dropped(*index)),
             hits: rows.file,
         });
-        Ok(Some(Chunk { commits: commits.collect(), evaluation, warnings: notices.warnings() }))
+        Ok(Chunk {
+            commits: commits.collect(),
+            rows_read: extent.rows,
+            bytes_read: extent.bytes,
+            warnings: notices.warnings(),
+        })
     }
 
     /// Commits windows that are evaluated.

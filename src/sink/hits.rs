@@ -195,8 +195,9 @@ pub(crate) struct WindowWriter<'a> {
 
 impl<'a> WindowWriter<'a> {
     pub(crate) fn new(schema: &'a HitSchema) -> Result<Self> {
+        let properties = properties(Compression::ZSTD(ZstdLevel::default()));
         let writer =
-            ArrowWriter::try_new(Vec::new(), Arc::clone(&schema.schema), Some(properties())).map_err(encoding_error)?;
+            ArrowWriter::try_new(Vec::new(), Arc::clone(&schema.schema), Some(properties)).map_err(encoding_error)?;
         let kql_rows = schema.schema.index_of(KQL_RANK).is_ok().then_some(0);
         Ok(Self { schema, writer, hits: 0, kql_rows, over_limit: Vec::new() })
     }
@@ -234,17 +235,19 @@ impl<'a> WindowWriter<'a> {
 }
 
 /// How all files of an output are written.
-fn properties() -> WriterProperties {
+fn properties(compression: Compression) -> WriterProperties {
     WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_compression(compression)
         // The engine's version is in the run record; here it would change the bytes with every upgrade.
         .set_created_by("lakehunt".to_owned())
         .build()
 }
 
-/// Rows as a whole Parquet file.
+/// A few rows as a whole Parquet file. It is not compressed: making ready to compress would take longer than all the rest, for
+/// each of the columns.
 pub(super) fn encode(rows: &RecordBatch) -> Result<Vec<u8>> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties())).map_err(encoding_error)?;
+    let properties = properties(Compression::UNCOMPRESSED);
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties)).map_err(encoding_error)?;
     writer.write(rows).map_err(encoding_error)?;
     writer.into_inner().map_err(encoding_error)
 }

@@ -45,33 +45,6 @@ impl LocalStore {
         Ok(Self { files: LocalFileSystem::new_with_prefix(root)?, root: root.to_owned() })
     }
 
-    /// Puts `payload` in the place of `target`: on disk under another name first, then renamed.
-    fn replace(root: &FsPath, target: &FsPath, payload: &PutPayload) -> std::io::Result<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let folder = target.parent().unwrap_or(root);
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        std::fs::create_dir_all(folder)?;
-        // Of this process and this call, so that two writers do not write into one file.
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let staged = folder.join(format!(".{name}.{}-{count}{STAGED}", std::process::id()));
-        let written = File::create(&staged)
-            .and_then(|mut file| {
-                payload.iter().try_for_each(|part| file.write_all(part))?;
-                file.sync_all()
-            })
-            .and_then(|()| std::fs::rename(&staged, target));
-        if written.is_err() {
-            // The error that matters is the first one.
-            let _ = std::fs::remove_file(&staged);
-        }
-        written?;
-        // The rename itself has to survive a power cut, too. Not every platform can open a folder.
-        match File::open(folder) {
-            Ok(folder) => folder.sync_all(),
-            Err(_) => Ok(()),
-        }
-    }
-
     /// `None` on a file system that has no locks.
     fn lock(root: &FsPath) -> std::io::Result<Option<File>> {
         let file = File::options().create(true).truncate(false).write(true).open(root.join(LOCK))?;
@@ -81,6 +54,59 @@ impl LocalStore {
             Err(e) => Err(e),
         }
     }
+}
+
+/// A file that is on disk under another name until it is put in its place, and goes if it is not.
+struct Staged {
+    path: PathBuf,
+    placed: bool,
+}
+
+impl Staged {
+    /// Writes what is meant for `target`, in the folder of that.
+    fn write(target: &FsPath, payload: &PutPayload) -> std::io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let folder = folder(target);
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        std::fs::create_dir_all(folder)?;
+        // Of this process and this call, so that two writers do not write into one file.
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".{name}.{}-{count}{STAGED}", std::process::id()));
+        let mut file = File::create(&path)?;
+        let staged = Self { path, placed: false };
+        payload.iter().try_for_each(|part| file.write_all(part))?;
+        file.sync_all()?;
+        Ok(staged)
+    }
+
+    fn place(mut self, target: &FsPath) -> std::io::Result<()> {
+        std::fs::rename(&self.path, target)?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.placed {
+            // Nobody reads it, and the error that matters is the one that kept it from its place.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn folder(file: &FsPath) -> &FsPath {
+    file.parent().unwrap_or(file)
+}
+
+/// What was renamed in a folder survives a power cut from here on. Not every platform can open a folder.
+fn sync(folder: &FsPath) -> std::io::Result<()> {
+    File::open(folder).map_or(Ok(()), |folder| folder.sync_all())
+}
+
+/// Does what waits for a disk where that keeps nothing else from going on.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(failed)?.map_err(failed)
 }
 
 impl fmt::Display for LocalStore {
@@ -97,8 +123,9 @@ fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> object_
 impl ObjectStore for LocalStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let target = self.files.path_to_filesystem(location)?;
-        let root = self.root.clone();
-        let lock = tokio::task::spawn_blocking(move || Self::lock(&root)).await.map_err(failed)?.map_err(failed)?;
+        // What takes time comes before the lock, or after it.
+        let (root, to) = (self.root.clone(), target.clone());
+        let (staged, lock) = on_disk(move || Ok((Staged::write(&to, &payload)?, Self::lock(&root)?))).await?;
         if lock.is_none() && opts.mode != PutMode::Overwrite {
             return Err(object_store::Error::NotImplemented {
                 operation: "a put on a condition, on a file system without locks".into(),
@@ -123,15 +150,13 @@ impl ObjectStore for LocalStore {
             }
             PutMode::Create | PutMode::Update(_) | PutMode::Overwrite => {}
         }
-        let root = self.root.clone();
         // The lock goes along, so that it is held until the file is in place even when nobody waits for this any more.
-        let (replaced, lock) = tokio::task::spawn_blocking(move || (Self::replace(&root, &target, &payload), lock))
-            .await
-            .map_err(failed)?;
-        replaced.map_err(failed)?;
+        let to = target.clone();
+        let lock = on_disk(move || staged.place(&to).map(|()| lock)).await?;
         // Still under the lock: after it, this could be the etag of another writer's file.
         let e_tag = self.files.head(location).await?.e_tag;
         drop(lock);
+        on_disk(move || sync(folder(&target))).await?;
         Ok(PutResult { e_tag, version: None })
     }
 

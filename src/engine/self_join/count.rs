@@ -27,6 +27,11 @@ use crate::functions::Lists;
 /// Pairs that are turned into values at once.
 const BATCH: usize = 8192;
 
+/// Pairs that are worth turning into values, and rows that may be held until there are as many. The pairs of a slice alone
+/// are few, as a rule, and each turn costs as much as some hundred of them.
+const WORTH: usize = 1024;
+const HELD: usize = 1 << 17;
+
 /// What a side's rows are grouped by.
 #[derive(Debug, Clone)]
 pub(super) enum Grouping {
@@ -81,6 +86,10 @@ pub(super) struct Counter {
     /// Pairs that lists may keep, and the groups that they belong to.
     pending: Pairs,
     pending_groups: Vec<u32>,
+    /// The batches in which they stand: of the slice that is joined, after those of slices before it.
+    held: Vec<Arc<Rows>>,
+    /// Where those of the slice begin.
+    slice: usize,
     /// Pairs of a group beyond it change nothing but its count.
     enough: i64,
     memory: MemoryReservation,
@@ -103,6 +112,8 @@ impl Counter {
             valued: 0,
             pending: Pairs::default(),
             pending_groups: Vec::new(),
+            held: Vec::new(),
+            slice: 0,
             enough: i64::try_from(enough).unwrap_or(i64::MAX),
             spec,
             count,
@@ -111,7 +122,10 @@ impl Counter {
         }
     }
 
-    pub(super) fn events<'a>(&self, spec: &'a Spec, index: &'a Index<'a>) -> Result<Events<'a>> {
+    /// Begins with a slice.
+    pub(super) fn begin<'a>(&mut self, spec: &'a Spec, index: &'a Index<'a>) -> Result<Events<'a>> {
+        self.slice = self.held.len();
+        self.held.extend(index.rows().iter().map(Arc::clone));
         let apart = Apart::new(spec, index)?;
         let groups = self.groups(index.rows(), Side::Then, index.places())?;
         Ok(Events { index, apart, groups })
@@ -172,7 +186,8 @@ impl Counter {
                 }
             }
             if self.pending.len() >= BATCH {
-                self.flush(events.index.rows())?;
+                self.flush()?;
+                self.held.drain(..std::mem::take(&mut self.slice));
             }
             work += found.len();
             if work >= much {
@@ -229,13 +244,27 @@ impl Counter {
         let count = &mut self.counts[group as usize];
         *count += 1;
         if *count <= self.enough {
-            self.pending.push(first, then);
+            let held = |place: Place| Place { batch: place.batch + self.slice as u32, ..place };
+            self.pending.push(held(first), held(then));
             self.pending_groups.push(group);
         }
     }
 
-    /// Turns pairs into values, before the rows that they stand in go.
-    pub(super) fn flush(&mut self, rows: &[Arc<Rows>]) -> Result<()> {
+    /// Ends with a slice: its rows may be held for a while.
+    pub(super) fn end(&mut self) -> Result<()> {
+        let held = || self.held.iter().map(|rows| rows.times.len()).sum::<usize>();
+        if self.pending.len() == 0 || self.pending.len() >= WORTH || held() >= HELD { self.let_go() } else { Ok(()) }
+    }
+
+    /// Holds no rows from here on.
+    pub(super) fn let_go(&mut self) -> Result<()> {
+        self.flush()?;
+        self.held.clear();
+        Ok(())
+    }
+
+    /// Turns pairs into values.
+    fn flush(&mut self) -> Result<()> {
         let all = std::mem::take(&mut self.pending);
         let mut pairs = Pairs::default();
         let mut groups = Vec::new();
@@ -260,7 +289,7 @@ impl Counter {
         if groups.is_empty() && over.is_empty() {
             return Ok(());
         }
-        let batch = SideColumns::new(&self.spec, rows, &pairs)?.output()?;
+        let batch = SideColumns::new(&self.spec, &self.held, &pairs)?.output()?;
         let value = |expression: &PhysicalExprRef| expression.evaluate(&batch)?.into_array(batch.num_rows());
         let new = UInt32Array::from(new);
         for (values, expression) in self.values.iter_mut().zip(&self.count.groups) {
@@ -287,6 +316,7 @@ impl Counter {
 
     /// The states of all groups.
     pub(super) fn finish(&mut self) -> Result<RecordBatch> {
+        self.let_go()?;
         let mut columns = Vec::with_capacity(self.count.schema.fields().len());
         for (values, field) in self.values.iter_mut().zip(self.count.schema.fields()) {
             let values = std::mem::take(values);

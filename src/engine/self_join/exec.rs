@@ -90,7 +90,8 @@ impl IntervalSelfJoinExec {
             let bounds = self.times.iter().map(|times| times.bounds);
             let schedule = Mutex::new(Schedule::new(bounds, self.spec.span));
             let codes = Arc::new(Codes::new(memory.new_empty()));
-            Arc::new(Shared { schedule, times: self.times.clone(), codes, memory })
+            let all_read = context.session_config().get_extension();
+            Arc::new(Shared { schedule, times: self.times.clone(), codes, memory, all_read })
         };
         Arc::clone(self.shared.get_or_init(start))
     }

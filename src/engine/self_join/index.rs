@@ -75,6 +75,20 @@ impl Match {
     }
 }
 
+/// Room for the first events that pass the bitmap, used again for each batch: hash and row.
+#[derive(Debug, Default)]
+pub(super) struct Passed(Vec<(u64, u32)>);
+
+impl Passed {
+    /// Room for some events and one more.
+    fn room(&mut self, events: usize) -> &mut [(u64, u32)] {
+        if self.0.len() <= events {
+            self.0.resize(events + 1, (0, 0));
+        }
+        &mut self.0
+    }
+}
+
 /// The later events of a slice.
 pub(super) struct Index<'a> {
     spec: &'a Spec,
@@ -271,7 +285,7 @@ impl<'a> Index<'a> {
 
     /// The matches of the first events of a batch, how many of these events were asked for, and how many of them passed
     /// the bitmap.
-    pub(super) fn matches(&self, batch: usize) -> Result<(Vec<Match>, usize, usize)> {
+    pub(super) fn matches(&self, batch: usize, passed: &mut Passed) -> Result<(Vec<Match>, usize, usize)> {
         let rows = &self.rows[batch];
         if self.is_empty() || rows.bounds.0 > self.to || rows.bounds.1 < self.from {
             return Ok((Vec::new(), 0, 0));
@@ -280,17 +294,19 @@ impl<'a> Index<'a> {
         let times = rows.times.as_ref();
         let asked = rows.first.count_set_bits();
         // In two steps, so that the misses of the second do not stand in the way of the first.
-        let mut passed: Vec<(u64, u32)> = Vec::with_capacity(asked);
+        let passed = passed.room(asked);
+        let mut many = 0;
         for row in rows.first.set_indices() {
             let Some(table) = self.tables.get(self.table(times[row])).filter(|table| table.slots > 0) else { continue };
             let hash = hash(&keys, row);
             let bit = bit(*table, hash);
-            if self.bits[bit / 64] & 1 << (bit % 64) != 0 {
-                passed.push((hash, row as u32));
-            }
+            // Who passes cannot be foreseen, so that it is quicker to write all and to keep those.
+            passed[many] = (hash, row as u32);
+            many += (self.bits[bit / 64] >> (bit % 64) & 1) as usize;
         }
+        let passed = &passed[..many];
         let mut matches = Vec::with_capacity(passed.len());
-        for (hash, row) in &passed {
+        for (hash, row) in passed {
             let first = Place { batch: batch as u32, row: *row };
             let time = times[*row as usize];
             let Ok(group) = self.find(self.tables[self.table(time)], *hash, first, &self.first_keys) else { continue };

@@ -19,38 +19,41 @@ use super::spec::{Side, Spec, needed};
 pub(super) struct TextColumn {
     /// Never outside of the dictionary.
     keys: ScalarBuffer<i32>,
-    /// Where `keys` mean nothing. None in the columns that texts are made of: there a null has a key of its own.
+    /// Which rows are null, if any.
     nulls: Option<NullBuffer>,
-    /// Whether a row is null.
-    has_nulls: bool,
+    /// Whether the keys of nulls mean nothing. In the columns that texts are made of a null has a key of its own.
+    keyless: bool,
     pub(super) dictionary: Arc<Dictionary>,
 }
 
 impl TextColumn {
     /// The places of the rows' values, of a column that texts are made of.
     pub(super) fn places(&self) -> &[i32] {
-        debug_assert!(self.nulls.is_none());
+        debug_assert!(!self.keyless);
         &self.keys
     }
 
     /// Takes the rows of a mask from sides that their values keep them from.
     fn keep(&self, sides: &Sides, mask: &mut [u8]) {
-        match self.nulls {
-            _ if !self.has_nulls && sides.asks_texts == 0 => {}
-            None => mask.iter_mut().zip(self.keys.iter()).for_each(|(mask, key)| *mask &= sides.of[*key as usize]),
-            // Rows that it is of no matter to are most of them, as a rule.
-            Some(_) => {
-                for (row, mask) in mask.iter_mut().enumerate().filter(|(_, mask)| **mask & sides.asks != 0) {
-                    *mask &= sides.of[self.place(row)];
-                }
+        if sides.asks_texts == 0 {
+            let null = sides.of[self.dictionary.null() as usize];
+            if let Some(nulls) = &self.nulls {
+                (!nulls.inner()).set_indices().for_each(|row| mask[row] &= null);
             }
+        } else if self.keyless {
+            // Rows that it is of no matter to are most of them, as a rule.
+            for (row, mask) in mask.iter_mut().enumerate().filter(|(_, mask)| **mask & sides.asks != 0) {
+                *mask &= sides.of[self.place(row)];
+            }
+        } else {
+            mask.iter_mut().zip(self.keys.iter()).for_each(|(mask, key)| *mask &= sides.of[*key as usize]);
         }
     }
 
     /// The place of a row's value.
     pub(super) fn place(&self, row: usize) -> usize {
         let key = match &self.nulls {
-            Some(nulls) if nulls.is_null(row) => self.dictionary.null(),
+            Some(nulls) if self.keyless && nulls.is_null(row) => self.dictionary.null(),
             _ => self.keys[row],
         };
         key as usize
@@ -158,7 +161,7 @@ impl<'a> Reader<'a> {
         for costly in [false, true] {
             for column in &columns {
                 if let Column::Text(text) = column
-                    && text.nulls.is_some() == costly
+                    && text.keyless == costly
                     && let Some(sides) = text.dictionary.sides()
                 {
                     text.keep(sides, &mut mask);
@@ -229,20 +232,20 @@ impl<'a> Reader<'a> {
             return internal_err!("a dictionary is indexed by {}", encoded.keys().data_type());
         };
         memory.try_grow(size_of_val(keys.values().as_ref()))?;
-        let nulls = keys.nulls().filter(|nulls| nulls.null_count() > 0);
-        let has_nulls = nulls.is_some();
+        let nulls = keys.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
         let of_texts = self.spec.texts.iter().any(|text| text.lifted.column == index);
-        let (keys, nulls) = match nulls {
+        let keyless = nulls.is_some() && !of_texts;
+        let keys = match &nulls {
             Some(nulls) if of_texts => {
                 let mut places = keys.values().to_vec();
                 for row in (!nulls.inner()).set_indices() {
                     places[row] = dictionary.null();
                 }
-                (places.into(), None)
+                places.into()
             }
-            nulls => (keys.values().clone(), nulls.cloned()),
+            _ => keys.values().clone(),
         };
-        Ok(Column::Text(TextColumn { keys, nulls, has_nulls, dictionary }))
+        Ok(Column::Text(TextColumn { keys, nulls, keyless, dictionary }))
     }
 
     /// Asks what is not about one text or the time of the rows that have passed everything else.

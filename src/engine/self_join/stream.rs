@@ -16,13 +16,14 @@ use tokio::sync::mpsc::Sender;
 use super::codes::Codes;
 use super::count::{CountSpec, Counter};
 use super::gather::Pairs;
-use super::index::{INDEXING_AN_EVENT, Index, Match};
+use super::index::{INDEXING_AN_EVENT, Index, Match, Passed};
 use super::line::{Kept, Line, Slice};
 use super::own::Own;
 use super::pairs::{Apart, Output};
 use super::rows::{Reader, Rows};
 use super::schedule::{Part, Schedule};
 use super::spec::Spec;
+use crate::engine::session::AllRead;
 use crate::lake::PartTimes;
 
 /// Candidate pairs after which other tasks, and cancelling, have a chance.
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) codes: Arc<Codes>,
     /// The consumer that all reservations belong to.
     pub(super) memory: MemoryReservation,
+    /// Who waits for the last part to be taken.
+    pub(super) all_read: Option<Arc<AllRead>>,
 }
 
 impl Shared {
@@ -102,6 +105,7 @@ pub(super) struct Task {
     context: Arc<TaskContext>,
     shared: Arc<Shared>,
     sink: Sink,
+    passed: Passed,
     batch_size: usize,
     metrics: Metrics,
 }
@@ -123,7 +127,7 @@ impl Task {
                 Sink::Counts(Box::new(Counter::new(Arc::clone(&spec), count, codes, memory)))
             }
         };
-        Self { spec, scan, context, shared, sink, batch_size, metrics }
+        Self { spec, scan, context, shared, sink, passed: Passed::default(), batch_size, metrics }
     }
 
     /// Gives rows until there are no more, or nobody wants them.
@@ -137,6 +141,9 @@ impl Task {
             {
                 return Ok(());
             }
+        }
+        if let Some(all_read) = &self.shared.all_read {
+            all_read.tell();
         }
         let last = match &mut self.sink {
             Sink::Rows(rows) => rows.finish()?,
@@ -201,6 +208,9 @@ impl Task {
             return Ok(None);
         }
         drop(line);
+        if let Sink::Counts(counter) = &mut self.sink {
+            counter.let_go()?;
+        }
         left.into_iter().map(|rows| own.take_from(rows).map(Arc::new)).collect::<Result<_>>().map(Some)
     }
 
@@ -223,9 +233,9 @@ impl Task {
         }
         match &mut self.sink {
             Sink::Counts(counter) => {
-                let events = counter.events(&spec, &index)?;
+                let events = counter.begin(&spec, &index)?;
                 for batch in 0..index.rows().len() {
-                    let found = find(&index, batch, &self.metrics)?;
+                    let found = find(&index, batch, &mut self.passed, &self.metrics)?;
                     let mut left = found.as_slice();
                     while !left.is_empty() {
                         let done = {
@@ -240,13 +250,13 @@ impl Task {
                     }
                     tokio::task::consume_budget().await;
                 }
-                counter.flush(index.rows())?;
+                counter.end()?;
             }
             Sink::Rows(rows) => {
                 let apart = Apart::new(&spec, &index)?;
                 let mut pairs = Pairs::default();
                 for batch in 0..index.rows().len() {
-                    let found = find(&index, batch, &self.metrics)?;
+                    let found = find(&index, batch, &mut self.passed, &self.metrics)?;
                     let firsts = apart.firsts(&index, &found)?;
                     for (number, each) in found.iter().enumerate() {
                         for event in index.later(each) {
@@ -280,10 +290,10 @@ impl Task {
 }
 
 /// The matches of a batch's first events.
-fn find(index: &Index<'_>, batch: usize, metrics: &Metrics) -> Result<Vec<Match>> {
+fn find(index: &Index<'_>, batch: usize, passed: &mut Passed, metrics: &Metrics) -> Result<Vec<Match>> {
     let _compute = metrics.baseline.elapsed_compute().timer();
     let _join = metrics.join_time.timer();
-    let (found, asked, passed) = index.matches(batch)?;
+    let (found, asked, passed) = index.matches(batch, passed)?;
     metrics.first_rows.add(asked);
     metrics.pruned_rows.add(asked - passed);
     Ok(found)
