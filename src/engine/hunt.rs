@@ -8,15 +8,15 @@ use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
-use datafusion::prelude::{DataFrame, SessionContext, ident};
+use datafusion::prelude::{DataFrame, SessionContext};
 
 use super::bind::Bindings;
 use super::contract::{self, WINDOW_START};
 use super::duplicates;
+use super::ordered::Ordered;
 use super::self_join;
 use crate::cluster;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +30,7 @@ const RAW: &str = "raw";
 /// A hunt with its parameters bound, over the rows of one table.
 pub(crate) struct Hunt {
     context: SessionContext,
-    plan: LogicalPlan,
+    rows: Ordered,
     schema: SchemaRef,
 }
 
@@ -76,25 +76,10 @@ impl Hunt {
         let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
         contract::check(job, &schema)?;
 
-        // Rows come out window by window, and in one order whatever the threads did. A column that shows the same as one
-        // before it orders nothing.
+        // Window by window.
         let first = std::iter::once(WINDOW_START).chain(job.output().sort.iter().map(String::as_str));
-        let rest = schema.fields().iter().map(|field| field.name().as_str());
-        let shown = |name: &str| match (&plan, schema.index_of(name)) {
-            (LogicalPlan::Projection(projection), Ok(index)) => projection.expr[index].clone().unalias(),
-            _ => ident(name),
-        };
-        let mut order: Vec<SortExpr> = Vec::new();
-        let mut seen: Vec<Expr> = Vec::new();
-        for name in first.chain(rest) {
-            let shown = shown(name);
-            if !seen.contains(&shown) {
-                seen.push(shown);
-                order.push(ident(name).sort(true, true));
-            }
-        }
-        let plan = DataFrame::new(state, plan).sort(order).map_err(engine_error)?.into_unoptimized_plan();
-        Ok(Self { context, plan, schema })
+        let rows = Ordered::by(plan, first).map_err(engine_error)?;
+        Ok(Self { context, rows, schema })
     }
 
     /// The columns of the hunt's SELECT.
@@ -104,9 +89,10 @@ impl Hunt {
 
     /// The rows, ordered by window, and what gives them.
     pub(crate) async fn run(&self) -> Result<(SendableRecordBatchStream, Running)> {
-        let plan = self.physical().await?;
-        let running = Running(Arc::clone(&plan));
-        Ok((execute_stream(plan, self.context.task_ctx()).map_err(engine_error)?, running))
+        let sorted = self.physical().await?;
+        let shown = self.rows.shown(&self.context.state(), Arc::clone(&sorted)).map_err(engine_error)?;
+        let running = Running { sorted, shown: Arc::clone(&shown) };
+        Ok((execute_stream(shown, self.context.task_ctx()).map_err(engine_error)?, running))
     }
 
     /// Whether the rows that are read leave memory again while more are read, however long the range is.
@@ -116,38 +102,43 @@ impl Hunt {
 
     /// The logical plan after optimization, as text.
     pub(crate) fn logical_text(&self) -> Result<String> {
-        let plan = self.context.state().optimize(&self.plan).map_err(engine_error)?;
+        let plan = self.rows.whole().and_then(|plan| self.context.state().optimize(&plan)).map_err(engine_error)?;
         Ok(plan.display_indent().to_string())
     }
 
     /// The physical plan as text.
     pub(crate) async fn physical_text(&self) -> Result<String> {
-        let plan = self.physical().await?;
-        if let Some(stages) = cluster::stages(plan.as_ref()) {
+        let sorted = self.physical().await?;
+        if let Some(stages) = cluster::stages(sorted.as_ref()) {
             return Ok(stages);
         }
-        Ok(displayable(plan.as_ref()).indent(false).to_string())
+        let shown = self.rows.shown(&self.context.state(), sorted).map_err(engine_error)?;
+        Ok(displayable(shown.as_ref()).indent(false).to_string())
     }
 
+    /// The rows in order, before the SELECT's expressions.
     async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.context.state().create_physical_plan(&self.plan).await.map_err(engine_error)?;
+        let plan = self.context.state().create_physical_plan(&self.rows.plan).await.map_err(engine_error)?;
         refuse_nested_loops(plan.as_ref())?;
         Ok(plan)
     }
 }
 
 /// A plan that runs or has run.
-pub(crate) struct Running(Arc<dyn ExecutionPlan>);
+pub(crate) struct Running {
+    sorted: Arc<dyn ExecutionPlan>,
+    shown: Arc<dyn ExecutionPlan>,
+}
 
 impl Running {
-    /// The plan itself.
+    /// All of the plan but the SELECT's expressions.
     pub(crate) fn plan(&self) -> &Arc<dyn ExecutionPlan> {
-        &self.0
+        &self.sorted
     }
 
     /// The plan as text, with what each operator has measured.
     pub(crate) fn text(&self) -> String {
-        DisplayableExecutionPlan::with_metrics(self.0.as_ref()).indent(false).to_string()
+        DisplayableExecutionPlan::with_metrics(self.shown.as_ref()).indent(false).to_string()
     }
 }
 

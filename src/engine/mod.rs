@@ -5,6 +5,7 @@ mod contract;
 mod duplicates;
 mod hunt;
 mod interval_join;
+mod ordered;
 mod row_number;
 mod self_join;
 mod session;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, UInt32Array, new_empty_array};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::compute::{interleave, take};
+use datafusion::arrow::compute::{concat, interleave, take};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -175,7 +175,9 @@ impl Lists {
                 kept.push(row as u32);
             }
         }
-        if !kept.is_empty() {
+        if kept.iter().copied().eq(0..values.len() as u32) {
+            self.add_chunk(Arc::clone(values));
+        } else if !kept.is_empty() {
             self.add_chunk(take(values, &UInt32Array::from(kept), None)?);
         }
         self.compact()
@@ -213,7 +215,12 @@ impl Lists {
             return Ok(new_empty_array(self.item.data_type()));
         }
         let chunks: Vec<&dyn Array> = self.chunks.iter().map(AsRef::as_ref).collect();
-        Ok(interleave(&chunks, places)?)
+        // As they came, where each group came at once: in a second phase, as a rule.
+        let all = chunks.iter().enumerate().flat_map(|(chunk, values)| (0..values.len()).map(move |row| (chunk, row)));
+        match all.eq(places.iter().copied()) {
+            true => Ok(concat(&chunks)?),
+            false => Ok(interleave(&chunks, places)?),
+        }
     }
 
     /// The lists of some groups, and whether each is over the limit.

@@ -170,7 +170,7 @@ fn expected(hits: &[Fields], schema: &Schema) -> Result<Vec<Fields>> {
 
 /// A key of the run record: its columns as text, and its pairs.
 fn key(key: &Key) -> Fields {
-    let values = key.values.iter().map(|(name, value)| (name.clone(), json!(value)));
+    let values = key.values.iter().map(|(name, value)| (name.to_string(), json!(value)));
     values.chain([("pairs".to_owned(), json!(key.pairs))]).collect()
 }
 

@@ -24,7 +24,7 @@ pub(super) fn common(job: &Job, material: &Material) -> Common {
     let columns = &job.output().key;
     let mut keys: BTreeMap<Vec<String>, (u64, u64)> = BTreeMap::new();
     for key in records(material).flat_map(|record| &record.over_limit) {
-        let value = |column| key.values.get(column).map_or(String::new(), |text: &String| visible(text).into_owned());
+        let value = |column: &String| key.value(column).map_or(String::new(), |text| visible(text).into_owned());
         let entry = keys.entry(columns.iter().map(value).collect()).or_default();
         entry.0 += 1;
         entry.1 += key.pairs.and_then(|pairs| u64::try_from(pairs).ok()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Encodes the rows of each window, beside the evaluation that gives them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -15,7 +15,9 @@ pub(super) struct Encoding {
     windows: usize,
     /// Windows that are encoded at once.
     tasks: usize,
-    /// The window that rows come for.
+    /// Windows that rows have come for.
+    begun: BTreeSet<usize>,
+    /// The one that they come for.
     current: Option<(usize, Vec<RecordBatch>)>,
     running: VecDeque<(usize, JoinHandle<Result<WindowRows>>)>,
     done: BTreeMap<usize, WindowRows>,
@@ -23,8 +25,8 @@ pub(super) struct Encoding {
 
 impl Encoding {
     pub(super) fn new(schema: Arc<HitSchema>, windows: usize, tasks: usize) -> Self {
-        let (current, running, done) = (None, VecDeque::new(), BTreeMap::new());
-        Self { schema, windows, tasks, current, running, done }
+        let (begun, current, running, done) = (BTreeSet::new(), None, VecDeque::new(), BTreeMap::new());
+        Self { schema, windows, tasks, begun, current, running, done }
     }
 
     /// Adds rows of a window; all of a window's come before those of another.
@@ -32,6 +34,9 @@ impl Encoding {
         match &mut self.current {
             Some((current, batches)) if *current == window => batches.push(rows),
             _ => {
+                if !self.begun.insert(window) {
+                    return Err(Error::new(ErrorKind::Engine, "rows of a window came after those of another one"));
+                }
                 if let Some((current, batches)) = self.current.replace((window, vec![rows])) {
                     self.start(current, batches).await?;
                 }

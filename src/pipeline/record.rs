@@ -9,12 +9,12 @@ use crate::job::List;
 use crate::sink::{Evaluation, JobOfRecord, ListOfRecord, RunRecord, WindowOfRecord, WindowRows};
 
 impl Round<'_> {
-    /// The record of a window that was evaluated.
+    /// The record of a window that was evaluated; it takes the list of its keys.
     pub(super) fn record(
         &self,
         inputs: &Inputs,
         index: usize,
-        rows: &WindowRows,
+        rows: &mut WindowRows,
         evaluation: &Evaluation,
         duplicates_dropped: Option<u64>,
     ) -> RunRecord {
@@ -54,7 +54,7 @@ impl Round<'_> {
             hit_file: None,
             row_file: None,
             kql_rows: rows.kql_rows,
-            over_limit: rows.over_limit.clone(),
+            over_limit: std::mem::take(&mut rows.over_limit),
             warnings: plan.missing.iter().map(|p| format!("partition {} does not exist", p.path)).collect(),
             run: Some(self.id.to_owned()),
             evaluation: Some(evaluation.clone()),

@@ -308,9 +308,9 @@ impl Round<'_> {
             let start = nanos(self.plan.survey.windows[index].window.start());
             dropped.as_ref().map(|dropped| dropped.get(&start).copied().unwrap_or_default())
         };
-        let commits = chunk.iter().zip(rows).map(|(index, rows)| Commit {
+        let commits = chunk.iter().zip(rows).map(|(index, mut rows)| Commit {
             index: *index,
-            record: self.record(inputs, *index, &rows, &evaluation, dropped(*index)),
+            record: self.record(inputs, *index, &mut rows, &evaluation, dropped(*index)),
             hits: rows.file,
         });
         Ok(Chunk {

@@ -39,7 +39,8 @@ pub(crate) struct HitSchema {
     values: usize,
     window_start: usize,
     over_limit: Option<usize>,
-    key: Vec<usize>,
+    /// The columns of a key, in order of their names.
+    key: Vec<(Arc<str>, usize)>,
     constants: [String; 5],
 }
 
@@ -71,6 +72,9 @@ impl HitSchema {
                 Field::new(field.name(), plain_type(field.data_type()), field.is_nullable())
             })
             .collect();
+        let key = job.output().key.iter().map(|name| Ok((Arc::from(name.as_str()), position(name)?)));
+        let mut key = key.collect::<Result<Vec<_>>>()?;
+        key.sort();
         fields.extend(WRITTEN.map(|name| Field::new(name, DataType::Utf8, false)));
         Ok(Self {
             schema: Arc::new(Schema::new(fields)),
@@ -78,7 +82,7 @@ impl HitSchema {
             columns,
             window_start,
             over_limit,
-            key: job.output().key.iter().map(|name| position(name)).collect::<Result<_>>()?,
+            key,
             // Lists are text with commas, as in Sentinel's own alert tables: many BI tools read no list columns.
             constants: [
                 job.id().to_owned(),
@@ -105,31 +109,24 @@ impl HitSchema {
         Ok(starts.values().to_vec())
     }
 
-    /// The rows that are no hits: keys over the limit, each with its pairs.
-    fn keys(&self, rows: &RecordBatch) -> Result<Vec<Key>> {
+    /// The keys of the rows that are `over` the limit, each with its pairs.
+    fn keys(&self, rows: &RecordBatch, over: &BooleanArray) -> Result<Vec<Key>> {
         let options = FormatOptions::default();
-        let formatters = self
-            .key
-            .iter()
-            .map(|index| ArrayFormatter::try_new(rows.column(*index).as_ref(), &options))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(encoding_error)?;
+        let formatter = |(name, index): &(Arc<str>, usize)| {
+            let formatter = ArrayFormatter::try_new(rows.column(*index).as_ref(), &options).map_err(encoding_error)?;
+            Ok((Arc::clone(name), formatter))
+        };
+        let formatters = self.key.iter().map(formatter).collect::<Result<Vec<_>>>()?;
         let pairs = rows
             .column_by_name(DISTRIBUTION_COUNT)
             .map(|column| cast(column, &DataType::Int64))
             .transpose()
             .map_err(encoding_error)?;
-        Ok((0..rows.num_rows())
-            .map(|row| Key {
-                values: self
-                    .key
-                    .iter()
-                    .zip(&formatters)
-                    .map(|(index, text)| (rows.schema_ref().field(*index).name().clone(), text.value(row).to_string()))
-                    .collect(),
-                pairs: pairs.as_ref().map(|pairs| pairs.as_primitive::<Int64Type>().value(row)),
-            })
-            .collect())
+        let key = |row| Key {
+            values: formatters.iter().map(|(name, text)| (Arc::clone(name), text.value(row).to_string())).collect(),
+            pairs: pairs.as_ref().map(|pairs| pairs.as_primitive::<Int64Type>().value(row)),
+        };
+        Ok(over.values().set_indices().map(key).collect())
     }
 
     /// Rows of the SELECT as rows of the file.
@@ -207,10 +204,11 @@ impl<'a> WindowWriter<'a> {
         let hits = match self.schema.over_limit {
             None => rows.clone(),
             Some(index) => {
-                let over = rows.column(index).as_boolean();
-                let hit: BooleanArray = over.iter().map(|over| Some(over != Some(true))).collect();
-                let keys = filter_record_batch(rows, &not(&hit).map_err(encoding_error)?).map_err(encoding_error)?;
-                self.over_limit.extend(self.schema.keys(&keys)?);
+                // What is not known to be over the limit is a hit.
+                let over: BooleanArray =
+                    rows.column(index).as_boolean().iter().map(|over| Some(over == Some(true))).collect();
+                self.over_limit.extend(self.schema.keys(rows, &over)?);
+                let hit = not(&over).map_err(encoding_error)?;
                 filter_record_batch(rows, &hit).map_err(encoding_error)?
             }
         };

@@ -2,6 +2,7 @@
 //! a default, and `version` is raised when the meaning of one changes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -213,13 +214,52 @@ impl From<&object_store::ObjectMeta> for Input {
     }
 }
 
-/// A key of the distribution that is over the limit.
+/// A key of the distribution that is over the limit. A window can have thousands, which share the names of their columns.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
-    /// Column and value of each part of the key.
-    #[serde(flatten)]
-    pub values: BTreeMap<String, String>,
+    /// Column and value of each part of the key, in order of the columns' names.
+    #[serde(flatten, with = "values")]
+    pub values: Vec<(Arc<str>, String)>,
     /// The pairs of the key.
     #[serde(default)]
     pub pairs: Option<i64>,
+}
+
+impl Key {
+    /// The value of a column.
+    pub(crate) fn value(&self, column: &str) -> Option<&str> {
+        self.values.iter().find(|(name, _)| **name == *column).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The parts of a key as a map.
+mod values {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(values: &[(Arc<str>, String)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(values.iter().map(|(name, value)| (&**name, value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Arc<str>, String)>, D::Error> {
+        let values = BTreeMap::<String, String>::deserialize(deserializer)?;
+        Ok(values.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_written_flat() {
+        let text = r#"{"ResultType":"50126","SuccessAppDisplayName":"A","pairs":7}"#;
+        let key: Key = serde_json::from_str(text).unwrap();
+        assert_eq!((key.value("ResultType"), key.value("Other"), key.pairs), (Some("50126"), None, Some(7)));
+        assert_eq!(serde_json::to_string(&key).unwrap(), text);
+        let other: Key = serde_json::from_str(r#"{"SuccessAppDisplayName":"A","ResultType":"50126"}"#).unwrap();
+        assert_eq!((other.values, other.pairs), (key.values, None));
+    }
 }

@@ -13,6 +13,9 @@ const HASHES: RandomState = RandomState::with_seed(0xc0de);
 /// The code of null.
 pub(super) const NULL: u32 = u32::MAX;
 
+/// Codes up to it are looked up once for all of their neighbours.
+const FEW: usize = 4096;
+
 /// All codes of a run.
 #[derive(Debug)]
 pub(super) struct Codes(Mutex<Known>);
@@ -61,7 +64,27 @@ impl Codes {
     /// Codes of pairs of codes.
     pub(super) fn of_pairs(&self, left: &[u32], right: &[u32]) -> Result<Vec<u32>> {
         let mut known = self.lock();
-        left.iter().zip(right).map(|(left, right)| known.of_pair((*left, *right))).collect()
+        // The one on the left is that of a time, as a rule, and neighbours are of one window.
+        let mut of = None;
+        let mut codes: Vec<u32> = Vec::new();
+        left.iter()
+            .zip(right)
+            .map(|(left, right)| {
+                let at = *right as usize;
+                if of.replace(*left) != Some(*left) {
+                    codes.clear();
+                    return known.of_pair((*left, *right));
+                }
+                match codes.get(at) {
+                    Some(code) if *code != NULL => return Ok(*code),
+                    Some(_) => {}
+                    None if at < FEW => codes.resize(at + 1, NULL),
+                    None => return known.of_pair((*left, *right)),
+                }
+                codes[at] = known.of_pair((*left, *right))?;
+                Ok(codes[at])
+            })
+            .collect()
     }
 }
 

@@ -76,12 +76,16 @@ pub(super) struct Counter {
     spec: Arc<Spec>,
     count: Arc<CountSpec>,
     codes: Arc<Codes>,
-    /// Group by the codes of both sides.
-    table: HashTable<((u32, u32), u32)>,
+    /// Group by the codes of both sides: by that of the later one, and in it by that of the first. Neighbours in time are
+    /// of one window, so a few of these tables are in use at a time, and stay in the cache.
+    tables: Vec<HashTable<(u32, u32)>>,
+    /// Bytes that they have.
+    table_bytes: usize,
     counts: Vec<i64>,
     lists: Vec<Lists>,
     /// By column of the group, values in the order of the groups.
     values: Vec<Vec<ArrayRef>>,
+    value_bytes: usize,
     valued: usize,
     /// Pairs that lists may keep, and the groups that they belong to.
     pending: Pairs,
@@ -106,7 +110,9 @@ impl Counter {
         let enough = limits.into_iter().max().unwrap_or_default().saturating_add(1);
         Self {
             values: vec![Vec::new(); count.groups.len()],
-            table: HashTable::new(),
+            tables: Vec::new(),
+            table_bytes: 0,
+            value_bytes: 0,
             counts: Vec::new(),
             lists,
             valued: 0,
@@ -227,15 +233,21 @@ impl Counter {
 
     /// The number of a group, new if need be.
     fn group(&mut self, first: u32, then: u32) -> u32 {
-        let hash = |(first, then): (u32, u32)| {
-            (u64::from(first) << 32 | u64::from(then)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(26)
-        };
-        let key = (first, then);
-        if let Some((_, group)) = self.table.find(hash(key), |(other, _)| *other == key) {
+        // The table's place follows from the low bits, its tags from the high ones.
+        let hash = |first: u32| u64::from(first).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+        // Codes are small numbers, but for that of null.
+        let then = then.wrapping_add(1) as usize;
+        if self.tables.len() <= then {
+            self.tables.resize_with(then + 1, HashTable::new);
+        }
+        let table = &mut self.tables[then];
+        if let Some((_, group)) = table.find(hash(first), |(other, _)| *other == first) {
             return *group;
         }
         let group = self.counts.len() as u32;
-        self.table.insert_unique(hash(key), (key, group), |(key, _)| hash(*key));
+        self.table_bytes -= table.allocation_size();
+        table.insert_unique(hash(first), (first, group), |(first, _)| hash(*first));
+        self.table_bytes += table.allocation_size();
         self.counts.push(0);
         group
     }
@@ -293,7 +305,9 @@ impl Counter {
         let value = |expression: &PhysicalExprRef| expression.evaluate(&batch)?.into_array(batch.num_rows());
         let new = UInt32Array::from(new);
         for (values, expression) in self.values.iter_mut().zip(&self.count.groups) {
-            values.push(take(&value(expression)?, &new, None)?);
+            let value = take(&value(expression)?, &new, None)?;
+            self.value_bytes += value.get_array_memory_size();
+            values.push(value);
         }
         self.valued += new.len();
         let values = self.count.aggregates.iter().filter_map(|aggregate| match aggregate {
@@ -309,9 +323,9 @@ impl Counter {
     }
 
     fn size(&self) -> usize {
-        let values = self.values.iter().flatten().map(|array| array.get_array_memory_size()).sum::<usize>();
+        let tables = self.tables.capacity() * size_of::<HashTable<(u32, u32)>>() + self.table_bytes;
         let lists = self.lists.iter().map(GroupsAccumulator::size).sum::<usize>();
-        self.table.allocation_size() + self.counts.capacity() * size_of::<i64>() + values + lists
+        tables + self.counts.capacity() * size_of::<i64>() + self.value_bytes + lists
     }
 
     /// The states of all groups.
