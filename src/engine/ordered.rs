@@ -92,3 +92,54 @@ fn is_plain(expression: &Expr) -> bool {
     };
     !expression.exists(|part| Ok(varies(part))).unwrap_or(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::physical_plan::collect;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    const ROWS: &str = "FROM (VALUES (2, 'a', 7), (1, 'b', 7), (1, 'a', 8), (2, 'a', 6), (3, NULL, 5)) AS t(a, b, c)";
+
+    /// The sort of a SELECT, and its rows.
+    async fn ordered(select: &str) -> (String, String) {
+        let context = SessionContext::new();
+        let state = context.state();
+        let select = state.create_logical_plan(&format!("{select} {ROWS}")).await.unwrap();
+        let ordered = Ordered::by(select, ["x"].into_iter()).unwrap();
+        let sort = ordered.plan.display().to_string();
+        let sorted = state.create_physical_plan(&ordered.plan).await.unwrap();
+        let rows = collect(ordered.shown(&state, sorted).unwrap(), context.task_ctx()).await.unwrap();
+        (sort, pretty_format_batches(&rows).unwrap().to_string())
+    }
+
+    async fn of_the_engine(select: &str, order: &str) -> String {
+        let rows = SessionContext::new().sql(&format!("{select} {ROWS} ORDER BY {order}")).await.unwrap();
+        pretty_format_batches(&rows.collect().await.unwrap()).unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_column_that_follows_from_others_is_shown_and_orders_nothing() {
+        let select = "SELECT b AS x, a, b AS y, a + 1 AS z, 'same' AS w, arrow_cast(c, 'Int32') AS v";
+        let (sort, rows) = ordered(select).await;
+        assert_eq!(
+            sort,
+            "Sort: t.b ASC NULLS FIRST, t.a ASC NULLS FIRST, arrow_cast(t.c, Utf8(\"Int32\")) ASC NULLS FIRST"
+        );
+        assert_eq!(rows, of_the_engine(select, "x NULLS FIRST, a, v").await);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_the_same_everywhere_is_worked_out_before() {
+        for (select, order) in [
+            ("SELECT DISTINCT a AS x, b", "x, b NULLS FIRST"),
+            ("SELECT a AS x, (SELECT max(column1) FROM (VALUES (1), (2))) AS y, c", "x, y, c"),
+        ] {
+            assert_eq!(ordered(select).await.1, of_the_engine(select, order).await);
+        }
+        let (sort, _) = ordered("SELECT a AS x, now() AS y").await;
+        assert_eq!(sort, "Sort: x ASC NULLS FIRST, y ASC NULLS FIRST");
+    }
+}

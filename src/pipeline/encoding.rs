@@ -83,3 +83,41 @@ fn encode(schema: &HitSchema, batches: &[RecordBatch]) -> Result<WindowRows> {
     batches.iter().try_for_each(|batch| writer.write(batch))?;
     writer.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use datafusion::arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
+
+    use super::*;
+    use crate::job::Job;
+
+    /// Two windows with rows of one between those of the other lose rows if nobody minds.
+    #[tokio::test]
+    async fn rows_of_a_window_after_those_of_another_one_are_refused() {
+        let job = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs/signin-success-then-fail.yaml");
+        let job = Job::load(&job).unwrap();
+        let text = || Arc::new(StringArray::from(vec!["a"])) as ArrayRef;
+        let keys = job.output().key.iter().map(|name| (name.as_str(), text()));
+        let start = Arc::new(TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC")) as ArrayRef;
+        let rows = RecordBatch::try_from_iter(
+            keys.filter(|(name, _)| *name != "window_start").chain([("window_start", start)]),
+        );
+        let rows = rows.unwrap();
+        let schema = Arc::new(HitSchema::new(&job, rows.schema_ref()).unwrap());
+        let encoding = || Encoding::new(Arc::clone(&schema), 3, 2);
+
+        let mut good = encoding();
+        for window in [0, 0, 2] {
+            good.add(window, rows.clone()).await.unwrap();
+        }
+        let hits: Vec<u64> = good.finish().await.unwrap().iter().map(|window| window.hits).collect();
+        assert_eq!(hits, [2, 0, 1]);
+
+        let mut bad = encoding();
+        bad.add(0, rows.clone()).await.unwrap();
+        bad.add(2, rows.clone()).await.unwrap();
+        assert_eq!(bad.add(0, rows).await.unwrap_err().kind(), ErrorKind::Engine);
+    }
+}
