@@ -1,6 +1,8 @@
 //! A dictionary of a text column: everything that rows ask of a value, worked out once.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use datafusion::arrow::compute::concat;
@@ -9,6 +11,8 @@ use datafusion::common::cast::as_boolean_array;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::memory_pool::MemoryReservation;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::codes::Codes;
 use super::spec::{Lifted, Side, Spec, alone};
@@ -40,6 +44,33 @@ pub(super) struct Values {
     pub(super) strings: StringArray,
     pub(super) hashes: Vec<u32>,
     pub(super) codes: Vec<u32>,
+    firsts: OnceLock<Option<Vec<i32>>>,
+}
+
+impl Values {
+    /// For each value the first one with its text; none where all texts are different.
+    fn firsts(&self) -> Option<Vec<i32>> {
+        let spread = |hash: u32| u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut seen: HashTable<u32> = HashTable::with_capacity(self.hashes.len());
+        let mut is_seen = |hash: &u32| match seen.entry(spread(*hash), |other| other == hash, |other| spread(*other)) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(free) => {
+                free.insert(*hash);
+                false
+            }
+        };
+        let shared: HashSet<u32> = self.hashes.iter().copied().filter(|hash| is_seen(hash)).collect();
+        if shared.is_empty() {
+            return None;
+        }
+        let mut known = HashMap::new();
+        let texts = self.strings.iter().zip(&self.hashes).zip(0..);
+        let firsts = texts.map(|((text, hash), place)| match shared.contains(hash) {
+            true => *known.entry(text).or_insert(place),
+            false => place,
+        });
+        Some(firsts.collect())
+    }
 }
 
 /// Which sides values keep rows from.
@@ -60,6 +91,8 @@ pub(super) struct Dictionary {
     values: StringArray,
     _at_address: ArrayRef,
     sides: Option<Sides>,
+    /// More than one batch has it.
+    again: AtomicBool,
     /// By position in the spec; those of other columns are absent.
     texts: Vec<Option<Values>>,
     _memory: MemoryReservation,
@@ -102,7 +135,7 @@ impl Dictionary {
             }
             let codes = if text.coded { codes.of_texts(&strings)? } else { Vec::new() };
             memory.try_grow(array.get_array_memory_size() + hashes.len() * 4 + codes.len() * 4)?;
-            texts.push(Some(Values { strings, hashes, codes }));
+            texts.push(Some(Values { strings, hashes, codes, firsts: OnceLock::new() }));
         }
         for side in Side::BOTH {
             let spec = spec.side(side);
@@ -130,12 +163,37 @@ impl Dictionary {
         let (asks, asks_texts) = (asks(&sides), asks(&sides[..rows - 1]));
         let sides = (asks != 0).then_some(Sides { of: sides, asks, asks_texts });
         let values_of = with_null.as_string::<i32>().clone();
-        Ok(Self { address, values: values_of, _at_address: Arc::clone(values), sides, texts, _memory: memory })
+        Ok(Self {
+            address,
+            values: values_of,
+            _at_address: Arc::clone(values),
+            sides,
+            again: AtomicBool::new(false),
+            texts,
+            _memory: memory,
+        })
     }
 
     /// Whether it is made of these very values.
     pub(super) fn is_of(&self, values: &ArrayRef) -> bool {
         values.as_string_opt::<i32>().is_some_and(|values| Address::of(values) == self.address)
+    }
+
+    /// Says that one more batch has it.
+    pub(super) fn comes_again(&self) {
+        self.again.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether more than one batch has it.
+    pub(super) fn is_common(&self) -> bool {
+        self.again.load(Ordering::Relaxed)
+    }
+
+    /// For each value the first one with the same text, of a text with hashes; none where all texts are different. It is
+    /// worked out when it is first asked for.
+    pub(super) fn firsts(&self, text: usize) -> Result<Option<&[i32]>> {
+        let values = self.text(text)?;
+        Ok(values.firsts.get_or_init(|| values.firsts()).as_deref())
     }
 
     /// The place that stands for a null.

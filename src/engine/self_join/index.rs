@@ -7,6 +7,7 @@ use datafusion::arrow::array::StringArray;
 use datafusion::common::Result;
 
 use super::gather::Place;
+use super::kin::{Kin, hash as among_kin};
 use super::line::Slice;
 use super::rows::{Rows, hash};
 use super::spec::{Side, Spec};
@@ -101,6 +102,8 @@ pub(super) struct Index<'a> {
     slots: Vec<Slot>,
     /// Which hashes the slots of a table can hold.
     bits: Vec<u64>,
+    /// The batches, if they are kin: all hashes are those among kin, then.
+    kin: Option<Kin<'a>>,
     groups: Vec<Group>,
     /// By group, and within one in order of time: when, and which event.
     times: Vec<i64>,
@@ -118,7 +121,8 @@ pub(super) struct Index<'a> {
 
 impl<'a> Index<'a> {
     pub(super) fn new(spec: &'a Spec, slice: &'a Slice<Rows>) -> Result<Self> {
-        let events = events(slice);
+        let kin = Kin::of(spec, &slice.rows)?;
+        let events = events(spec, slice, kin.as_ref())?;
         let mut known = HashMap::new();
         let mut index = Self {
             spec,
@@ -128,6 +132,7 @@ impl<'a> Index<'a> {
             tables: Vec::new(),
             slots: Vec::new(),
             bits: Vec::new(),
+            kin,
             groups: Vec::with_capacity(events.len()),
             times: Vec::with_capacity(2 * events.len()),
             events: Vec::with_capacity(2 * events.len()),
@@ -290,7 +295,20 @@ impl<'a> Index<'a> {
         if self.is_empty() || rows.bounds.0 > self.to || rows.bounds.1 < self.from {
             return Ok((Vec::new(), 0, 0));
         }
-        let keys = rows.keys(self.spec, Side::First)?;
+        match self.kin.as_ref().map(|kin| kin.places(batch)) {
+            None => {
+                let keys = rows.keys(self.spec, Side::First)?;
+                Ok(self.ask(batch, passed, |row| hash(&keys, row)))
+            }
+            // Most keys are of two columns. So there is no loop for each row.
+            Some([one, two]) => Ok(self.ask(batch, passed, |row| among_kin([one[row], two[row]].into_iter()))),
+            Some(all) => Ok(self.ask(batch, passed, |row| among_kin(all.iter().map(|places| places[row])))),
+        }
+    }
+
+    /// What `matches` gives, where keys have these hashes by row.
+    fn ask(&self, batch: usize, passed: &mut Passed, hash: impl Fn(usize) -> u64) -> (Vec<Match>, usize, usize) {
+        let rows = &self.rows[batch];
         let times = rows.times.as_ref();
         let asked = rows.first.count_set_bits();
         // In two steps, so that the misses of the second do not stand in the way of the first.
@@ -298,7 +316,7 @@ impl<'a> Index<'a> {
         let mut many = 0;
         for row in rows.first.set_indices() {
             let Some(table) = self.tables.get(self.table(times[row])).filter(|table| table.slots > 0) else { continue };
-            let hash = hash(&keys, row);
+            let hash = hash(row);
             let bit = bit(*table, hash);
             // Who passes cannot be foreseen, so that it is quicker to write all and to keep those.
             passed[many] = (hash, row as u32);
@@ -315,7 +333,7 @@ impl<'a> Index<'a> {
                 matches.push(Match { first, begin, end });
             }
         }
-        Ok((matches, asked, passed.len()))
+        (matches, asked, passed.len())
     }
 
     /// Events of a group in `(time, time + span]`.
@@ -330,17 +348,23 @@ impl<'a> Index<'a> {
 }
 
 /// The later events of a slice in order of time.
-fn events(slice: &Slice<Rows>) -> Vec<Event> {
+fn events(spec: &Spec, slice: &Slice<Rows>, kin: Option<&Kin<'_>>) -> Result<Vec<Event>> {
     let mut events = Vec::with_capacity(slice.rows.iter().map(|rows| rows.then.len()).sum());
     for (batch, rows) in slice.rows.iter().enumerate() {
         if rows.bounds.0 > slice.to || rows.bounds.1 < slice.from {
             continue;
         }
-        for later in &rows.then {
-            let time = rows.times[later.row as usize];
+        let keys = rows.keys(spec, Side::Then)?;
+        let of_kin = kin.map(|kin| kin.places(batch));
+        for row in &rows.then {
+            let (time, at) = (rows.times[*row as usize], *row as usize);
             if slice.from <= time && time <= slice.to {
+                let hash = match of_kin {
+                    None => hash(&keys, at),
+                    Some(all) => among_kin(all.iter().map(|places| places[at])),
+                };
                 // Batches of a slice, and rows of a batch, are far from 2^32.
-                events.push(Event { time, hash: later.hash, place: Place { batch: batch as u32, row: later.row } });
+                events.push(Event { time, hash, place: Place { batch: batch as u32, row: *row } });
             }
         }
     }
@@ -348,7 +372,7 @@ fn events(slice: &Slice<Rows>) -> Vec<Event> {
     if !events.is_sorted_by_key(|event| event.time) {
         events.sort_by_key(|event| event.time);
     }
-    events
+    Ok(events)
 }
 
 /// The columns of a side's key in each batch.

@@ -23,6 +23,7 @@ mod dictionary;
 mod exec;
 mod gather;
 mod index;
+mod kin;
 mod line;
 mod own;
 mod pairs;

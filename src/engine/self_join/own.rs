@@ -49,7 +49,7 @@ impl Own {
     pub(super) fn take_from(self, rows: Arc<Rows>) -> Result<Rows> {
         let Some(mut rows) = Arc::into_inner(rows) else { return internal_err!("rows of a part are held still") };
         let times = rows.times.clone();
-        rows.then.retain(|later| !(self.from..=self.to).contains(&times[later.row as usize]));
+        rows.then.retain(|later| !(self.from..=self.to).contains(&times[*later as usize]));
         rows.first =
             BooleanBuffer::collect_bool(times.len(), |row| rows.first.value(row) && self.is_beyond(times[row]));
         Ok(rows)

@@ -68,13 +68,6 @@ pub(super) enum Column {
     Other(ArrayRef),
 }
 
-/// A row of the later side.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Later {
-    pub(super) hash: u64,
-    pub(super) row: u32,
-}
-
 /// A batch of the scan.
 #[derive(Debug)]
 pub(super) struct Rows {
@@ -83,7 +76,7 @@ pub(super) struct Rows {
     /// The rows of the first side.
     pub(super) first: BooleanBuffer,
     /// The rows of the later side.
-    pub(super) then: Vec<Later>,
+    pub(super) then: Vec<u32>,
     /// The least and the greatest time of its rows that have one.
     pub(super) bounds: (i64, i64),
     _memory: MemoryReservation,
@@ -109,9 +102,16 @@ impl Rows {
 
 /// The hash of a row's key.
 pub(super) fn hash(keys: &[(&[i32], &[u32])], row: usize) -> u64 {
-    let hash = keys.iter().fold(0_u64, |hash, (places, hashes)| {
-        (hash.rotate_left(32) ^ u64::from(hashes[places[row] as usize])).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    });
+    spread(keys.iter().fold(0, |hash, (places, hashes)| mix(hash, hashes[places[row] as usize])))
+}
+
+/// Adds a part to a hash.
+pub(super) fn mix(hash: u64, part: u32) -> u64 {
+    (hash.rotate_left(32) ^ u64::from(part)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Ends a hash of parts.
+pub(super) fn spread(hash: u64) -> u64 {
     // The low bits of a product depend on few.
     hash ^ hash >> 32
 }
@@ -119,6 +119,19 @@ pub(super) fn hash(keys: &[(&[i32], &[u32])], row: usize) -> u64 {
 /// The least and the greatest time.
 fn bounds(times: impl Iterator<Item = i64>) -> (i64, i64) {
     times.fold((i64::MAX, i64::MIN), |(least, greatest), time| (least.min(time), greatest.max(time)))
+}
+
+/// Which of up to 64 rows are of a side, as bits.
+fn bits(mask: &[u8], side: Side) -> u64 {
+    let mut bits = 0;
+    for (at, eight) in mask.chunks(8).enumerate() {
+        let mut bytes = [0; 8];
+        bytes[..eight.len()].copy_from_slice(eight);
+        let ones = u64::from_le_bytes(bytes) / u64::from(side.bit()) & 0x0101_0101_0101_0101;
+        // Puts the lowest bit of byte n at bit 56 + n.
+        bits |= (ones.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * at);
+    }
+    bits
 }
 
 /// Reads the batches of one part of the scan.
@@ -178,27 +191,22 @@ impl<'a> Reader<'a> {
         };
         self.check_rest(&rows, &mut mask)?;
 
-        if mask.iter().all(|mask| *mask == 0) {
+        let mut first = Vec::with_capacity(len.div_ceil(64));
+        let mut then = Vec::new();
+        for (word, mask) in mask.chunks(64).enumerate() {
+            first.push(bits(mask, Side::First));
+            let mut later = bits(mask, Side::Then);
+            while later != 0 {
+                // The engine's batches are far from 2^32 rows.
+                then.push(word as u32 * 64 + later.trailing_zeros());
+                later &= later - 1;
+            }
+        }
+        if then.is_empty() && first.iter().all(|word| *word == 0) {
             return Ok(None);
         }
-        let keys = rows.keys(self.spec, Side::Then)?;
-        let mut then = Vec::new();
-        // Bit by bit into words, which is quicker than asking for each row twice.
-        let mut words = Vec::with_capacity(len.div_ceil(64));
-        for (word, mask) in mask.chunks(64).enumerate() {
-            let mut first = 0_u64;
-            for (bit, sides) in mask.iter().enumerate() {
-                first |= u64::from(sides & Side::First.bit()) << bit;
-                if sides & Side::Then.bit() != 0 {
-                    // The engine's batches are far from 2^32 rows.
-                    let row = word * 64 + bit;
-                    then.push(Later { hash: hash(&keys, row), row: row as u32 });
-                }
-            }
-            words.push(first);
-        }
-        rows.first = BooleanBuffer::new(words.into(), 0, len);
-        rows._memory.try_grow(rows.first.inner().capacity() + then.capacity() * size_of::<Later>())?;
+        rows.first = BooleanBuffer::new(first.into(), 0, len);
+        rows._memory.try_grow(rows.first.inner().capacity() + size_of_val(then.as_slice()))?;
         rows.then = then;
         Ok(Some(rows))
     }
@@ -221,7 +229,10 @@ impl<'a> Reader<'a> {
             return Ok(Column::Other(Arc::clone(array)));
         };
         let dictionary = match &self.dictionaries[index] {
-            Some(known) if known.is_of(encoded.values()) => Arc::clone(known),
+            Some(known) if known.is_of(encoded.values()) => {
+                known.comes_again();
+                Arc::clone(known)
+            }
             _ => {
                 let memory = self.memory.new_empty();
                 let new = Dictionary::try_new(self.spec, self.codes, index, encoded.values(), memory)?;
