@@ -224,17 +224,31 @@ impl Lists {
     }
 
     /// The lists of some groups, and whether each is over the limit.
-    fn lists(&mut self, emit_to: EmitTo) -> Result<(ListArray, BooleanArray)> {
-        let groups = emit_to.take_needed(&mut self.groups);
-        let places: Vec<Place> = groups.iter().flat_map(|group| &group.places).copied().collect();
-        self.live -= places.len();
+    fn lists<'a>(&self, groups: impl Iterator<Item = &'a Group> + Clone) -> Result<(ListArray, BooleanArray)> {
+        let places: Vec<Place> = groups.clone().flat_map(|group| &group.places).copied().collect();
         let values = self.gather(&places)?;
-        let offsets = OffsetBuffer::from_lengths(groups.iter().map(|group| group.places.len()));
+        let offsets = OffsetBuffer::from_lengths(groups.clone().map(|group| group.places.len()));
+        let over: Vec<bool> = groups.map(|group| group.over).collect();
+        Ok((ListArray::try_new(Arc::clone(&self.item), offsets, values, None)?, over.into()))
+    }
+
+    /// The state of some groups, by number.
+    pub(crate) fn state_of(&self, groups: impl Iterator<Item = usize> + Clone) -> Result<[ArrayRef; 2]> {
+        // A group that never was given anything has no number yet.
+        let none = Group::default();
+        let (lists, over) = self.lists(groups.map(|group| self.groups.get(group).unwrap_or(&none)))?;
+        Ok([Arc::new(lists), Arc::new(over)])
+    }
+
+    /// The lists of groups that are done with, and whether each is over the limit.
+    fn emit(&mut self, emit_to: EmitTo) -> Result<(ListArray, BooleanArray)> {
+        let groups = emit_to.take_needed(&mut self.groups);
+        let lists = self.lists(groups.iter())?;
+        self.live -= lists.0.values().len();
         if self.groups.is_empty() {
             self.clear_chunks();
         }
-        let over: Vec<bool> = groups.iter().map(|group| group.over).collect();
-        Ok((ListArray::try_new(Arc::clone(&self.item), offsets, values, None)?, over.into()))
+        Ok(lists)
     }
 }
 
@@ -253,11 +267,11 @@ impl GroupsAccumulator for Lists {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        Ok(Arc::new(self.lists(emit_to)?.0))
+        Ok(Arc::new(self.emit(emit_to)?.0))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let (lists, over) = self.lists(emit_to)?;
+        let (lists, over) = self.emit(emit_to)?;
         Ok(vec![Arc::new(lists), Arc::new(over)])
     }
 

@@ -5,15 +5,14 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
-use datafusion::arrow::array::{
-    Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, TimestampNanosecondArray, UInt32Array,
-};
+use datafusion::arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampNanosecondArray, UInt32Array};
 use datafusion::arrow::compute::{cast, concat, take};
-use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, UInt32Type};
 use datafusion::common::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::PhysicalExprRef;
+use datafusion::physical_plan::repartition::BatchPartitioner;
 use hashbrown::HashTable;
 
 use super::codes::Codes;
@@ -328,11 +327,12 @@ impl Counter {
         tables + self.counts.capacity() * size_of::<i64>() + self.value_bytes + lists
     }
 
-    /// The states of all groups.
-    pub(super) fn finish(&mut self) -> Result<RecordBatch> {
+    /// The states of all groups, by the number of the output that `partitioner` gives them; without one, of output 0.
+    pub(super) fn finish(&mut self, partitioner: Option<BatchPartitioner>) -> Result<Vec<(usize, RecordBatch)>> {
         self.let_go()?;
-        let mut columns = Vec::with_capacity(self.count.schema.fields().len());
-        for (values, field) in self.values.iter_mut().zip(self.count.schema.fields()) {
+        let fields = &self.count.schema.fields()[..self.values.len()];
+        let mut columns = Vec::with_capacity(fields.len() + 1);
+        for (values, field) in self.values.iter_mut().zip(fields) {
             let values = std::mem::take(values);
             let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
             columns.push(match values.is_empty() {
@@ -340,19 +340,40 @@ impl Counter {
                 false => concat(&values)?,
             });
         }
-        let counts: ArrayRef = Arc::new(Int64Array::from(std::mem::take(&mut self.counts)));
-        let mut lists = self.lists.iter_mut();
+        columns.push(Arc::new(UInt32Array::from_iter_values(0..self.counts.len() as u32)));
+        let number: FieldRef = Arc::new(Field::new("number", DataType::UInt32, false));
+        let schema = Schema::new(fields.iter().cloned().chain([number]).collect::<Vec<_>>());
+        let groups = RecordBatch::try_new(Arc::new(schema), columns)?;
+        let mut parts = Vec::new();
+        match partitioner {
+            None => parts.push((0, groups)),
+            Some(mut partitioner) => partitioner.partition(groups, |output, groups| {
+                parts.push((output, groups));
+                Ok(())
+            })?,
+        }
+        parts.into_iter().map(|(output, groups)| Ok((output, self.states(&groups)?))).collect()
+    }
+
+    /// The states of some groups: their columns, and last their numbers.
+    fn states(&self, groups: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns = groups.columns().to_vec();
+        let numbers = columns.pop();
+        let numbers = numbers.as_ref().map_or(&[][..], |numbers| numbers.as_primitive::<UInt32Type>().values());
+        let numbers = || numbers.iter().map(|number| *number as usize);
+        let mut lists = self.lists.iter();
         for aggregate in &self.count.aggregates {
             match aggregate {
-                Aggregate::Count => columns.push(Arc::clone(&counts)),
+                Aggregate::Count => {
+                    columns.push(Arc::new(Int64Array::from_iter_values(numbers().map(|group| self.counts[group]))));
+                }
                 Aggregate::AllOrOne { .. } => {
                     if let Some(lists) = lists.next() {
-                        columns.extend(lists.state(EmitTo::All)?);
+                        columns.extend(lists.state_of(numbers())?);
                     }
                 }
             }
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(counts.len()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.count.schema), columns, &options)?)
+        Ok(RecordBatch::try_new(Arc::clone(&self.count.schema), columns)?)
     }
 }

@@ -8,16 +8,17 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
 };
 
 use super::codes::Codes;
 use super::count::CountSpec;
+use super::outputs::Streams;
 use super::schedule::Schedule;
 use super::spec::{Side, Spec};
 use super::stream::{Metrics, Shared, Task};
@@ -26,8 +27,9 @@ use crate::timespan::Timespan;
 
 /// The interval join of a scan with itself.
 ///
-/// Partitions of the scan are parts by time; each is read once, by one of `tasks` that are free. What is found comes
-/// out of whichever task has found it, so all partitions of the output must be asked for.
+/// Partitions of the scan are parts by time; each is read once, by one of the tasks that are free. There is a task for each
+/// partition of the output. Pairs come out of whichever task has found them, and so do groups, unless the partitioning is
+/// by hash. So all partitions of the output must be asked for.
 #[derive(Debug)]
 pub(super) struct IntervalSelfJoinExec {
     scan: Arc<dyn ExecutionPlan>,
@@ -37,6 +39,7 @@ pub(super) struct IntervalSelfJoinExec {
     /// Gives counts by group instead of pairs.
     count: Option<Arc<CountSpec>>,
     shared: OnceLock<Arc<Shared>>,
+    streams: OnceLock<Streams>,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
 }
@@ -47,7 +50,7 @@ impl IntervalSelfJoinExec {
         times: Vec<PartTimes>,
         spec: Arc<Spec>,
         count: Option<Arc<CountSpec>>,
-        tasks: usize,
+        partitioning: Partitioning,
     ) -> Self {
         let schema: SchemaRef = match &count {
             Some(count) => Arc::clone(&count.schema),
@@ -55,18 +58,19 @@ impl IntervalSelfJoinExec {
         };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(tasks.max(1)),
+            partitioning,
             if count.is_some() { EmissionType::Final } else { EmissionType::Incremental },
             Boundedness::Bounded,
         );
-        let (shared, metrics, properties) = (OnceLock::new(), ExecutionPlanMetricsSet::new(), Arc::new(properties));
-        Self { scan, times, spec, count, shared, metrics, properties }
+        let (metrics, properties) = (ExecutionPlanMetricsSet::new(), Arc::new(properties));
+        Self { scan, times, spec, count, shared: OnceLock::new(), streams: OnceLock::new(), metrics, properties }
     }
 
     /// The same join, told other times.
     #[cfg(test)]
     pub(super) fn told(&self, times: Vec<PartTimes>) -> Self {
-        Self::new(Arc::clone(&self.scan), times, Arc::clone(&self.spec), self.count.clone(), self.tasks())
+        let partitioning = self.properties.partitioning.clone();
+        Self::new(Arc::clone(&self.scan), times, Arc::clone(&self.spec), self.count.clone(), partitioning)
     }
 
     /// How many tasks share the work.
@@ -77,7 +81,19 @@ impl IntervalSelfJoinExec {
     /// The same join, giving counts.
     pub(super) fn counted(&self, spec: Spec, count: CountSpec) -> Self {
         let (scan, times) = (Arc::clone(&self.scan), self.times.clone());
-        Self::new(scan, times, Arc::new(spec), Some(Arc::new(count)), self.tasks())
+        let partitioning = Partitioning::UnknownPartitioning(self.tasks());
+        Self::new(scan, times, Arc::new(spec), Some(Arc::new(count)), partitioning)
+    }
+
+    /// The same join, giving groups by `partitioning`, if it is a hash of what groups are told apart by.
+    pub(super) fn partitioned(&self, partitioning: &Partitioning) -> Option<Self> {
+        let (Partitioning::Hash(by, partitions), Some(count)) = (partitioning, &self.count) else { return None };
+        let of_group = |column: &Column| column.index() < count.groups.len();
+        let of_groups = by.iter().all(|by| by.downcast_ref::<Column>().is_some_and(of_group));
+        (of_groups && *partitions == self.tasks()).then(|| {
+            let (scan, spec) = (Arc::clone(&self.scan), Arc::clone(&self.spec));
+            Self::new(scan, self.times.clone(), spec, self.count.clone(), partitioning.clone())
+        })
     }
 
     pub(super) fn spec(&self) -> &Spec {
@@ -136,6 +152,9 @@ impl DisplayAs for IntervalSelfJoinExec {
         if let Some(count) = &self.count {
             write!(f, "{between}counted_by=[{}]", count.names.join(", "))?;
         }
+        if let partitioning @ Partitioning::Hash(..) = &self.properties.partitioning {
+            write!(f, "{between}partitioning={partitioning}")?;
+        }
         if tree { writeln!(f) } else { Ok(()) }
     }
 }
@@ -178,7 +197,8 @@ impl ExecutionPlan for IntervalSelfJoinExec {
         let same = scan.output_partitioning().partition_count() == self.times.len();
         let unknown = || vec![PartTimes::default(); scan.output_partitioning().partition_count()];
         let times = if same { self.times.clone() } else { unknown() };
-        Ok(Arc::new(Self::new(scan, times, Arc::clone(&self.spec), self.count.clone(), self.tasks())))
+        let partitioning = self.properties.partitioning.clone();
+        Ok(Arc::new(Self::new(scan, times, Arc::clone(&self.spec), self.count.clone(), partitioning)))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -189,11 +209,12 @@ impl ExecutionPlan for IntervalSelfJoinExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let shared = self.shared(&context);
         let metrics = Metrics::new(&self.metrics, partition);
+        let partitioning = &self.properties.partitioning;
         let (spec, count, scan) = (Arc::clone(&self.spec), self.count.clone(), Arc::clone(&self.scan));
-        let task = Task::new(spec, count, scan, context, shared, metrics);
-        let mut stream = RecordBatchReceiverStreamBuilder::new(self.schema(), 2);
-        let output = stream.tx();
-        stream.spawn(task.run(output));
+        let task = Task::new(spec, count, scan, context, shared, metrics, partitioning)?;
+        let streams = self.streams.get_or_init(|| Streams::new(&self.schema(), partitioning));
+        let (mut stream, outputs) = streams.take(partition)?;
+        stream.spawn(task.run(outputs));
         Ok(stream.build())
     }
 

@@ -25,6 +25,7 @@ mod gather;
 mod index;
 mod kin;
 mod line;
+mod outputs;
 mod own;
 mod pairs;
 mod rows;

@@ -104,9 +104,8 @@ impl Output {
         self.batches.next_completed_batch()
     }
 
-    /// What is left.
-    pub(super) fn finish(&mut self) -> Result<Option<RecordBatch>> {
-        self.batches.finish_buffered_batch()?;
-        Ok(self.batches.next_completed_batch())
+    /// Makes a batch of what is left.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        Ok(self.batches.finish_buffered_batch()?)
     }
 }

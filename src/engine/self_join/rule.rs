@@ -32,7 +32,9 @@ pub(crate) struct SelfJoinRule;
 impl PhysicalOptimizerRule for SelfJoinRule {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_down(|plan| {
-            let replaced = if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
+            let replaced = if let Some(exchange) = plan.downcast_ref::<RepartitionExec>() {
+                partitioned(exchange)?
+            } else if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
                 counted(aggregate)?
             } else if let Some(join) = plan.downcast_ref::<IntervalJoinExec>() {
                 self_join(join)?.map(|new| as_partitioned(join, Arc::new(new))).transpose()?
@@ -73,7 +75,7 @@ fn self_join(join: &IntervalJoinExec) -> Result<Option<IntervalSelfJoinExec>> {
     }
     let scan = scan.by_time(scanned)?;
     let times = scan.times().to_vec();
-    let tasks = join.properties().output_partitioning().partition_count();
+    let tasks = Partitioning::UnknownPartitioning(join.properties().output_partitioning().partition_count());
     Ok(Some(IntervalSelfJoinExec::new(Arc::new(scan), times, Arc::new(spec), None, tasks)))
 }
 
@@ -88,6 +90,17 @@ fn as_partitioned(join: &IntervalJoinExec, new: Arc<dyn ExecutionPlan>) -> Resul
     })
 }
 
+/// What gives the rows of `exchange`, if they are groups that can be counted as pairs are found: those are given by
+/// partition, so that lists are not moved once more.
+fn partitioned(exchange: &RepartitionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(aggregate) = exchange.input().downcast_ref::<AggregateExec>() else { return Ok(None) };
+    if exchange.preserve_order() || *aggregate.mode() != AggregateMode::Partial {
+        return Ok(None);
+    }
+    let join = first_phase(aggregate)?.and_then(|join| join.partitioned(exchange.partitioning()));
+    Ok(join.map(|join| Arc::new(join) as _))
+}
+
 /// What gives the rows of `aggregate`, if it can be counted as pairs are found.
 fn counted(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let single = match aggregate.mode() {
@@ -95,6 +108,25 @@ fn counted(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> 
         AggregateMode::Single => true,
         _ => return Ok(None),
     };
+    let Some(join) = first_phase(aggregate)? else { return Ok(None) };
+    if !single {
+        return Ok(Some(Arc::new(join)));
+    }
+    if join.tasks() != 1 {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(AggregateExec::try_new(
+        AggregateMode::Final,
+        aggregate.group_expr().as_final(),
+        aggregate.aggr_expr().to_vec(),
+        aggregate.filter_expr().to_vec(),
+        Arc::new(join),
+        aggregate.input_schema(),
+    )?)))
+}
+
+/// The self-join that gives the first phase of `aggregate`, if it can be counted as pairs are found.
+fn first_phase(aggregate: &AggregateExec) -> Result<Option<IntervalSelfJoinExec>> {
     let group_by = aggregate.group_expr();
     let plain = group_by.is_single()
         && !group_by.is_empty()
@@ -106,9 +138,6 @@ fn counted(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> 
     // What the aggregation sees, over the join's output.
     let Some((columns, join)) = below(aggregate.input())? else { return Ok(None) };
     let Some(self_join) = self_join(join)? else { return Ok(None) };
-    if single && self_join.tasks() != 1 {
-        return Ok(None);
-    }
     let mut spec = self_join.spec().clone();
     let mut groupings = [Vec::new(), Vec::new()];
     let mut groups = Vec::new();
@@ -124,10 +153,10 @@ fn counted(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> 
         aggregates.push(asked);
     }
     let names = group_by.expr().iter().map(|(_, name)| name.clone()).collect();
-    let schema = match single {
-        false => aggregate.schema(),
+    let schema = match aggregate.mode() {
+        AggregateMode::Partial => aggregate.schema(),
         // That of a first phase of the same.
-        true => {
+        _ => {
             let first = AggregateExec::try_new(
                 AggregateMode::Partial,
                 group_by.clone(),
@@ -140,18 +169,7 @@ fn counted(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> 
         }
     };
     let count = CountSpec { groupings, groups, aggregates, schema, names };
-    let first: Arc<dyn ExecutionPlan> = Arc::new(self_join.counted(spec, count));
-    Ok(Some(match single {
-        false => first,
-        true => Arc::new(AggregateExec::try_new(
-            AggregateMode::Final,
-            group_by.as_final(),
-            aggregate.aggr_expr().to_vec(),
-            aggregate.filter_expr().to_vec(),
-            first,
-            aggregate.input_schema(),
-        )?),
-    }))
+    Ok(Some(self_join.counted(spec, count)))
 }
 
 /// The columns of `plan` over the output of an interval join, if projections are all that lies between.

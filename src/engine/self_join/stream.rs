@@ -2,22 +2,23 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::RecordBatch;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_expr::Partitioning;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, RecordOutput, Time,
 };
+use datafusion::physical_plan::repartition::BatchPartitioner;
 use futures::StreamExt;
-use tokio::sync::mpsc::Sender;
 
 use super::codes::Codes;
 use super::count::{CountSpec, Counter};
 use super::gather::Pairs;
 use super::index::{INDEXING_AN_EVENT, Index, Match, Passed};
 use super::line::{Kept, Line, Slice};
+use super::outputs::Outputs;
 use super::own::Own;
 use super::pairs::{Apart, Output};
 use super::rows::{Reader, Rows};
@@ -105,6 +106,8 @@ pub(super) struct Task {
     context: Arc<TaskContext>,
     shared: Arc<Shared>,
     sink: Sink,
+    /// Tells the output of a group; without it there is one.
+    partitioner: Option<BatchPartitioner>,
     passed: Passed,
     batch_size: usize,
     metrics: Metrics,
@@ -118,7 +121,8 @@ impl Task {
         context: Arc<TaskContext>,
         shared: Arc<Shared>,
         metrics: Metrics,
-    ) -> Self {
+        partitioning: &Partitioning,
+    ) -> Result<Self> {
         let batch_size = context.session_config().batch_size();
         let sink = match count {
             None => Sink::Rows(Output::new(Arc::clone(&spec), batch_size)),
@@ -127,17 +131,31 @@ impl Task {
                 Sink::Counts(Box::new(Counter::new(Arc::clone(&spec), count, codes, memory)))
             }
         };
-        Self { spec, scan, context, shared, sink, passed: Passed::default(), batch_size, metrics }
+        let partitioner = match partitioning {
+            Partitioning::Hash(by, partitions) => {
+                let time = metrics.baseline.elapsed_compute().clone();
+                Some(BatchPartitioner::new_hash_partitioner(by.clone(), *partitions, time)?)
+            }
+            _ => None,
+        };
+        Ok(Self { spec, scan, context, shared, sink, partitioner, passed: Passed::default(), batch_size, metrics })
     }
 
     /// Gives rows until there are no more, or nobody wants them.
-    pub(super) async fn run(mut self, output: Sender<Result<RecordBatch>>) -> Result<()> {
+    pub(super) async fn run(mut self, outputs: Outputs) -> Result<()> {
+        if let Err(error) = self.give_all(&outputs).await {
+            outputs.fail(error).await;
+        }
+        Ok(())
+    }
+
+    async fn give_all(&mut self, outputs: &Outputs) -> Result<()> {
         while let Some(part) = self.shared.schedule(Schedule::next) {
             self.metrics.parts.add(1);
-            let Some(rows) = self.read(part, &output).await? else { return Ok(()) };
+            let Some(rows) = self.read(part, outputs).await? else { return Ok(()) };
             let slice = self.shared.schedule(|schedule| schedule.finish(part, rows));
             if let Some(slice) = slice
-                && !self.join(slice, &output).await?
+                && !self.join(slice, outputs).await?
             {
                 return Ok(());
             }
@@ -145,28 +163,47 @@ impl Task {
         if let Some(all_read) = &self.shared.all_read {
             all_read.tell();
         }
-        let last = match &mut self.sink {
-            Sink::Rows(rows) => rows.finish()?,
-            Sink::Counts(counter) => Some(counter.finish()?),
-        };
-        if let Some(batch) = last {
-            for from in (0..batch.num_rows()).step_by(self.batch_size) {
-                let some = batch.slice(from, self.batch_size.min(batch.num_rows() - from));
-                if !self.give(some, &output).await {
-                    break;
+        match &mut self.sink {
+            Sink::Rows(rows) => {
+                rows.finish()?;
+                self.give_completed(outputs).await;
+            }
+            Sink::Counts(counter) => {
+                let partitioner = self.partitioner.take();
+                for (output, groups) in counter.finish(partitioner)? {
+                    // All at once: what merges lists takes over those that come whole.
+                    outputs.give(output, groups.record_output(&self.metrics.baseline)).await;
                 }
             }
         }
         Ok(())
     }
 
-    async fn give(&self, batch: RecordBatch, output: &Sender<Result<RecordBatch>>) -> bool {
-        output.send(Ok(batch.record_output(&self.metrics.baseline))).await.is_ok()
+    /// Turns pairs into rows, and gives those that are enough for a batch; whether more are wanted.
+    async fn push(&mut self, index: &Index<'_>, pairs: Pairs, outputs: &Outputs) -> Result<bool> {
+        self.metrics.pairs.add(pairs.len());
+        if let Sink::Rows(rows) = &mut self.sink {
+            rows.push(index.rows(), &pairs)?;
+        }
+        let wanted = self.give_completed(outputs).await;
+        tokio::task::consume_budget().await;
+        Ok(wanted)
+    }
+
+    /// Gives the batches of pairs that are full; whether more are wanted.
+    async fn give_completed(&mut self, outputs: &Outputs) -> bool {
+        let Sink::Rows(rows) = &mut self.sink else { return true };
+        while let Some(batch) = rows.next() {
+            if !outputs.give(0, batch.record_output(&self.metrics.baseline)).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// Reads a part of the scan, and joins on the way what is its own, while it is in the cache. The rows that are left
     /// for the schedule; `None` when nobody wants more.
-    async fn read(&mut self, part: Part, output: &Sender<Result<RecordBatch>>) -> Result<Option<Vec<Arc<Rows>>>> {
+    async fn read(&mut self, part: Part, outputs: &Outputs) -> Result<Option<Vec<Arc<Rows>>>> {
         let (spec, shared) = (Arc::clone(&self.spec), Arc::clone(&self.shared));
         let times = &shared.times[part.partition];
         let own = Own::of(part.alone, times.bounds, spec.span);
@@ -196,14 +233,14 @@ impl Task {
             let Some(to) = times.from(read).checked_sub(1).map(|to| to.min(own.to)) else { continue };
             if line.is_worth_it(to)
                 && let Some(slice) = line.finish(to)
-                && !self.join(slice, output).await?
+                && !self.join(slice, outputs).await?
             {
                 return Ok(None);
             }
         }
         let Some(own) = own else { return Ok(Some(left)) };
         if let Some(slice) = line.finish(own.to)
-            && !self.join(slice, output).await?
+            && !self.join(slice, outputs).await?
         {
             return Ok(None);
         }
@@ -215,7 +252,7 @@ impl Task {
     }
 
     /// Joins a slice; whether anyone wants more.
-    async fn join(&mut self, slice: Slice<Rows>, output: &Sender<Result<RecordBatch>>) -> Result<bool> {
+    async fn join(&mut self, slice: Slice<Rows>, outputs: &Outputs) -> Result<bool> {
         let memory = self.shared.memory.new_empty();
         memory.try_grow(slice.rows.iter().map(|rows| rows.then.len()).sum::<usize>() * INDEXING_AN_EVENT)?;
         self.metrics.slices.add(1);
@@ -252,7 +289,7 @@ impl Task {
                 }
                 counter.end()?;
             }
-            Sink::Rows(rows) => {
+            Sink::Rows(_) => {
                 let apart = Apart::new(&spec, &index)?;
                 let mut pairs = Pairs::default();
                 for batch in 0..index.rows().len() {
@@ -265,24 +302,16 @@ impl Task {
                                 continue;
                             }
                             pairs.push(each.first, index.places()[event]);
-                            if pairs.len() < self.batch_size {
-                                continue;
+                            if pairs.len() == self.batch_size
+                                && !self.push(&index, std::mem::take(&mut pairs), outputs).await?
+                            {
+                                return Ok(false);
                             }
-                            self.metrics.pairs.add(pairs.len());
-                            rows.push(index.rows(), &std::mem::take(&mut pairs))?;
-                            while let Some(batch) = rows.next() {
-                                let batch = batch.record_output(&self.metrics.baseline);
-                                if output.send(Ok(batch)).await.is_err() {
-                                    return Ok(false);
-                                }
-                            }
-                            tokio::task::consume_budget().await;
                         }
                     }
                     tokio::task::consume_budget().await;
                 }
-                self.metrics.pairs.add(pairs.len());
-                rows.push(index.rows(), &pairs)?;
+                return self.push(&index, pairs, outputs).await;
             }
         }
         Ok(true)

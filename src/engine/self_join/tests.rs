@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, Int64Array, RecordBatch, TimestampNanosecondArray,
 };
+use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampNanosecondType};
 use datafusion::common::{JoinSide, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -13,8 +14,8 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::PhysicalExprRef;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, col, lit};
+use datafusion::physical_expr::{Partitioning, PhysicalExprRef};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::joins::PartitionMode;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
@@ -42,10 +43,14 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(fields.into_iter().chain([text("app")]).collect::<Vec<_>>()))
 }
 
-/// As a scan gives it.
+/// As a scan gives it. Dictionaries hold each value twice, and rows have the one or the other.
 fn batch(events: &[Event]) -> RecordBatch {
     let text = |texts: Vec<Option<String>>| -> ArrayRef {
-        Arc::new(texts.iter().map(Option::as_deref).collect::<DictionaryArray<Int32Type>>())
+        let texts: DictionaryArray<Int32Type> = texts.iter().map(Option::as_deref).collect();
+        let values = concat(&[texts.values(), texts.values()]).unwrap();
+        let other = |(row, key): (usize, Option<i32>)| key.map(|key| key + (row % 2 * texts.values().len()) as i32);
+        let keys = texts.keys().iter().enumerate().map(other).collect();
+        Arc::new(DictionaryArray::<Int32Type>::try_new(keys, values).unwrap())
     };
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let columns: [(&str, ArrayRef); 5] = [
@@ -163,7 +168,8 @@ impl Way {
         let scan = MemorySourceConfig::try_new_exec(&batches, batch(&[]).schema(), None).unwrap();
         let mut spec = spec(span, self.by_id);
         let count = count.map(|count| prepared(count, &mut spec));
-        IntervalSelfJoinExec::new(scan, times, Arc::new(spec), count.map(Arc::new), self.tasks)
+        let tasks = Partitioning::UnknownPartitioning(self.tasks);
+        IntervalSelfJoinExec::new(scan, times, Arc::new(spec), count.map(Arc::new), tasks)
     }
 
     /// What is told of a part: nothing, its bounds, or what is ahead of some of its rows, too.
@@ -308,6 +314,21 @@ async fn the_counts_are_those_of_the_pairs() {
         }
     }
     assert!(rare > 500 && common > 300, "{rare} rare and {common} common groups are too few to tell");
+}
+
+/// A pair a slice, and batches of two: what slices leave is given as well.
+#[tokio::test]
+async fn pairs_of_many_small_slices_are_all_given() {
+    let event = |id, time, app| Event { id, user: Some("a"), ip: Some(1), time: Some(time), app: Some(app) };
+    let pairs = [(1, 2), (3, 4), (6, 7)];
+    let events: Vec<Event> =
+        pairs.iter().zip([1, 5, 9]).flat_map(|((a, b), at)| [event(*a, at, "x"), event(*b, at + 1, "y")]).collect();
+    let way = Way { parts: 3, tasks: 1, batch_size: 2, ..ONE_WAY };
+    let plan: Arc<dyn ExecutionPlan> = Arc::new(way.plan(&events, 1, None));
+    let batches = collect(Arc::clone(&plan), way.context(None)).await.unwrap();
+    assert!(plan.metrics().unwrap().sum_by_name("slices").unwrap().as_usize() >= 3);
+    let first = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
+    assert_eq!(first.collect::<Vec<_>>(), pairs.map(|(first, _)| first));
 }
 
 /// Many events of one key in a few instants.
