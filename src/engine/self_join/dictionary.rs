@@ -69,7 +69,8 @@ impl Values {
             true => *known.entry(text).or_insert(place),
             false => place,
         });
-        Some(firsts.collect())
+        let firsts: Vec<i32> = firsts.collect();
+        firsts.iter().zip(0..).any(|(first, place)| *first != place).then_some(firsts)
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::borrow::Borrow;
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder, new_null_array,
+};
 use datafusion::arrow::compute::interleave;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use std::sync::Arc;
 
+use super::dictionary::Dictionary;
 use super::rows::{Column, Rows};
 use super::spec::{Side, Spec, filter_role};
 
@@ -64,39 +67,60 @@ fn gather_column<R: Borrow<Rows>>(batches: &[R], places: &[Place], column: usize
         let places: Vec<_> = places.iter().map(|place| (place.batch as usize, place.row as usize)).collect();
         return Ok(interleave(&arrays, &places)?);
     }
+    gather_texts(batches, places, column, |dictionary| Ok(dictionary.values()))
+}
+
+/// What `strings` has for the values of a text column.
+fn gather_texts<R: Borrow<Rows>>(
+    batches: &[R],
+    places: &[Place],
+    column: usize,
+    strings: impl Fn(&Dictionary) -> Result<&StringArray>,
+) -> Result<ArrayRef> {
+    let columns = batches.iter().map(|rows| {
+        let column = rows.borrow().text(column)?;
+        Ok((column, strings(&column.dictionary)?))
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
     let mut texts = StringBuilder::with_capacity(places.len(), places.len() * 16);
     for place in places {
-        let Column::Text(text) = of(place.batch as usize) else {
-            return datafusion::common::internal_err!("a column is text in some batches only");
-        };
-        let values = text.dictionary.values();
-        let key = text.place(place.row as usize);
-        texts.append_option(values.is_valid(key).then(|| values.value(key)));
+        let (column, strings) = columns[place.batch as usize];
+        let key = column.place(place.row as usize);
+        texts.append_option(strings.is_valid(key).then(|| strings.value(key)));
     }
     Ok(Arc::new(texts.finish()))
 }
 
-/// Some columns of a side's rows.
-pub(super) struct SideColumns<'a> {
+/// The columns of pairs.
+pub(super) struct SideColumns<'a, R> {
     spec: &'a Spec,
+    rows: &'a [R],
+    pairs: &'a Pairs,
+    /// The scan's columns, by side, that those which are no text are made of.
     batches: [RecordBatch; 2],
 }
 
-impl<'a> SideColumns<'a> {
-    pub(super) fn new<R: Borrow<Rows>>(spec: &'a Spec, rows: &[R], pairs: &Pairs) -> Result<Self> {
+impl<'a, R: Borrow<Rows>> SideColumns<'a, R> {
+    pub(super) fn new(spec: &'a Spec, rows: &'a [R], pairs: &'a Pairs) -> Result<Self> {
         let batches = [
             gather(spec, rows, &pairs.first, &spec.side(Side::First).needed)?,
             gather(spec, rows, &pairs.then, &spec.side(Side::Then).needed)?,
         ];
-        Ok(Self { spec, batches })
+        Ok(Self { spec, rows, pairs, batches })
     }
 
     fn column(&self, side: Side, index: usize) -> Result<ArrayRef> {
-        let batch = match side {
-            Side::First => &self.batches[0],
-            Side::Then => &self.batches[1],
+        let (batch, places) = match side {
+            Side::First => (&self.batches[0], &self.pairs.first),
+            Side::Then => (&self.batches[1], &self.pairs.then),
         };
-        self.spec.side(side).columns[index].evaluate(batch)?.into_array(batch.num_rows())
+        let of_side = self.spec.side(side);
+        if let Some(text) = of_side.shown[index] {
+            // It has been worked out for each value.
+            let column = self.spec.texts[text].lifted.column;
+            return gather_texts(self.rows, places, column, |dictionary| Ok(&dictionary.text(text)?.strings));
+        }
+        of_side.columns[index].evaluate(batch)?.into_array(batch.num_rows())
     }
 
     fn batch(&self, schema: &SchemaRef, columns: impl Iterator<Item = (Side, usize)>) -> Result<RecordBatch> {

@@ -66,7 +66,7 @@ impl<'a> Apart<'a> {
 }
 
 /// Which of some pairs pass the filter; all of them where there is none.
-pub(super) fn passing(spec: &Spec, columns: &SideColumns<'_>) -> Result<Option<BooleanArray>> {
+pub(super) fn passing(spec: &Spec, columns: &SideColumns<'_, Arc<Rows>>) -> Result<Option<BooleanArray>> {
     let Some(filter) = &spec.filter else { return Ok(None) };
     let batch = columns.of_filter(filter)?;
     let passes = filter.expression().evaluate(&batch)?.into_array(batch.num_rows())?;

@@ -47,6 +47,12 @@ pub(super) struct Lifted {
     pub(super) expression: PhysicalExprRef,
 }
 
+impl Lifted {
+    fn is(&self, other: &Self) -> bool {
+        self.column == other.column && self.expression.as_ref() == other.expression.as_ref()
+    }
+}
+
 /// A text that rows are told apart by.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
@@ -69,7 +75,9 @@ pub(super) struct SideSpec {
     pub(super) rest: Option<PhysicalExprRef>,
     /// Its key, by position in `Spec::texts`.
     pub(super) keys: Vec<usize>,
-    /// Which columns of the scan make its columns of a pair, and of the filter of pairs.
+    /// By column: the text that it is, if it is one of `Spec::texts`.
+    pub(super) shown: Vec<Option<usize>>,
+    /// Which columns of the scan make all other columns of a pair, and of the filter of pairs.
     pub(super) needed: Vec<bool>,
 }
 
@@ -133,7 +141,8 @@ impl Spec {
                 lifted: Vec::new(),
                 rest: None,
                 keys: Vec::new(),
-                needed: vec![false; schema.fields().len()],
+                shown: Vec::new(),
+                needed: Vec::new(),
             };
             let mut rest = Vec::new();
             for condition in &view.conditions {
@@ -155,25 +164,19 @@ impl Spec {
             debug_assert_eq!(role.bit() as usize, sides.len() + 1);
             sides.push(side);
         }
-        let Ok(mut sides) = <[SideSpec; 2]>::try_from(sides) else { return Ok(None) };
+        let Ok(sides) = <[SideSpec; 2]>::try_from(sides) else { return Ok(None) };
 
         let (apart, filter) = match &join.join().filter {
             Some(filter) => split(filter, first.side, &sides, &mut texts)?,
             None => (Vec::new(), None),
         };
         let output: Vec<_> = join.output_columns().iter().map(|column| (role(column.side), column.index)).collect();
-        let of_filter = filter.iter().flat_map(|filter| filter.column_indices());
-        let of_filter = of_filter.map(|column| (filter_role(column.side), column.index));
-        for (side, index) in output.iter().copied().chain(of_filter) {
-            let side = &mut sides[usize::from(side == Side::Then)];
-            for column in collect_columns(&side.columns[index]) {
-                side.needed[column.index()] = true;
-            }
-        }
         let span = i64::try_from(sequence.span().max(0)).unwrap_or(i64::MAX);
         let texts = texts.texts;
         let output_schema = join.schema();
-        Ok(Some((Self { schema, time, sides, texts, span, apart, filter, output, output_schema }, scanned)))
+        let mut spec = Self { schema, time, sides, texts, span, apart, filter, output, output_schema };
+        spec.show()?;
+        Ok(Some((spec, scanned)))
     }
 
     /// The text that `expression` over a side's columns of a pair is, with codes.
@@ -182,7 +185,30 @@ impl Spec {
         let mut texts = Texts { schema: &schema, texts: std::mem::take(&mut self.texts) };
         let text = texts.of(expression);
         self.texts = texts.texts;
-        Ok(text?.inspect(|text| self.texts[*text].coded = true))
+        let text = text?.inspect(|text| self.texts[*text].coded = true);
+        self.show()?;
+        Ok(text)
+    }
+
+    /// Finds out how columns of pairs are made.
+    fn show(&mut self) -> Result<()> {
+        let of_filter = self.filter.iter().flat_map(|filter| filter.column_indices());
+        let of_filter = of_filter.map(|column| (filter_role(column.side), column.index));
+        let asked: Vec<(Side, usize)> = self.output.iter().copied().chain(of_filter).collect();
+        for (role, side) in Side::BOTH.into_iter().zip(&mut self.sides) {
+            side.shown = vec![None; side.columns.len()];
+            side.needed = vec![false; self.schema.fields().len()];
+            for (_, index) in asked.iter().filter(|(side, _)| *side == role) {
+                let expression = &side.columns[*index];
+                let lifted = lift(expression, &self.schema)?;
+                side.shown[*index] =
+                    lifted.and_then(|lifted| self.texts.iter().position(|text| text.lifted.is(&lifted)));
+                if side.shown[*index].is_none() {
+                    collect_columns(expression).iter().for_each(|column| side.needed[column.index()] = true);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -287,10 +313,7 @@ impl Texts<'_> {
         if expression.data_type(self.schema)? != DataType::Utf8 {
             return Ok(None);
         }
-        let same = |text: &Text| {
-            text.lifted.column == lifted.column && text.lifted.expression.as_ref() == lifted.expression.as_ref()
-        };
-        Ok(Some(self.texts.iter().position(same).unwrap_or_else(|| {
+        Ok(Some(self.texts.iter().position(|text| text.lifted.is(&lifted)).unwrap_or_else(|| {
             self.texts.push(Text { lifted, hashed: false, coded: false });
             self.texts.len() - 1
         })))
