@@ -246,7 +246,6 @@ impl Run<'_> {
             fingerprint: plan::fingerprint(job, settings),
             id: &self.id,
             began: self.began,
-            passes: mine.len() > 1 && crate::explain::passes(job, settings).await?,
         };
         round.run(mine, tally).await
     }

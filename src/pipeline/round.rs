@@ -48,8 +48,17 @@ pub(super) struct Round<'a> {
     /// The run's.
     pub(super) id: &'a str,
     pub(super) began: DateTime<Utc>,
-    /// Whether the hunt lets go of rows while it reads.
-    pub(super) passes: bool,
+}
+
+/// How many windows may be evaluated in one pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sizing {
+    /// Memory holds all rows of all of them.
+    All,
+    /// As many as memory holds all rows of.
+    Holding,
+    /// More than that: the hunt lets go of rows while it reads.
+    Passing,
 }
 
 /// What kept windows from being done.
@@ -113,11 +122,12 @@ impl Round<'_> {
         let resolution = inputs.extent(&files, (i64::MIN, i64::MAX)).resolution;
         tally.resolution = tally.resolution.max(resolution);
 
-        let mut queue: VecDeque<Vec<usize>> = self.chunks(&inputs, todo, tally).into();
+        let sizing = self.sizing(&inputs, &files, &todo).await?;
+        let mut queue: VecDeque<Vec<usize>> = self.chunks(&inputs, sizing, todo, tally).into();
         let read = self.announce(&inputs, &queue);
         let memory = engine::memory(Limits::of(self.settings))?;
         // Whether a chunk may begin while another one is not done.
-        let mut overlap = self.passes;
+        let mut overlap = sizing == Sizing::Passing;
         while let Err(Failure { chunk, shared, cut }) =
             self.work(&inputs, &mut queue, &read, &memory, overlap, tally).await
         {
@@ -159,7 +169,7 @@ impl Round<'_> {
                 break;
             };
             if blamed? {
-                for rest in self.chunks(&inputs, chunk, tally).into_iter().rev() {
+                for rest in self.chunks(&inputs, sizing, chunk, tally).into_iter().rev() {
                     queue.push_front(rest);
                 }
             } else if chunk.len() > 1 {
@@ -239,8 +249,24 @@ impl Round<'_> {
         }
     }
 
+    /// Decoded bytes of rows that memory holds while they are joined.
+    fn budget(&self) -> u64 {
+        self.settings.memory_limit as u64 / MEMORY_PER_DECODED_BYTE
+    }
+
+    async fn sizing(&self, inputs: &Inputs, files: &[usize], windows: &[usize]) -> Result<Sizing> {
+        if windows.len() < 2 || inputs.extent(files, (i64::MIN, i64::MAX)).decoded_bytes <= self.budget() {
+            return Ok(Sizing::All);
+        }
+        // To ask is to plan the hunt once more, which a short run would notice.
+        Ok(match crate::explain::passes(self.job, self.settings).await? {
+            true => Sizing::Passing,
+            false => Sizing::Holding,
+        })
+    }
+
     /// Fails the windows that cannot be evaluated and groups the others.
-    fn chunks(&self, inputs: &Inputs, windows: Vec<usize>, tally: &mut Tally<'_>) -> Vec<Vec<usize>> {
+    fn chunks(&self, inputs: &Inputs, sizing: Sizing, windows: Vec<usize>, tally: &mut Tally<'_>) -> Vec<Vec<usize>> {
         let survey = &self.plan.survey;
         let mut ready = Vec::new();
         for index in windows {
@@ -249,13 +275,13 @@ impl Round<'_> {
                 Err(error) => tally.fail(index, error),
             }
         }
-        let budget = self.settings.memory_limit as u64 / MEMORY_PER_DECODED_BYTE;
+        let budget = if sizing == Sizing::All { u64::MAX } else { self.budget() };
         let of = |index: &usize, range| {
             let extent = inputs.extent(&survey.windows[*index].files, range);
-            match self.passes {
+            match sizing {
                 // Rows of unknown times stay until all of them are read.
-                true => ROW * (extent.timeless_rows + (extent.rows - extent.timeless_rows) / PASSING),
-                false => extent.decoded_bytes,
+                Sizing::Passing => ROW * (extent.timeless_rows + (extent.rows - extent.timeless_rows) / PASSING),
+                Sizing::All | Sizing::Holding => extent.decoded_bytes,
             }
         };
         let cost = |index: &usize| of(index, self.range(&[*index]));
