@@ -11,7 +11,7 @@ use datafusion::parquet::file::statistics::Statistics;
 
 use super::columns::{Columns, Resolution, TEXT, TextForm, is_noted_text};
 use super::listing::LakeFile;
-use super::part::{Ahead, pages};
+use super::part::{Selected, Stretch, pages};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Root, find_cause};
 
@@ -42,8 +42,8 @@ pub(crate) struct FileFacts {
     /// The resolution of its times; `None` when it has no time column.
     pub(crate) resolution: Option<Resolution>,
     pub(crate) row_groups: Vec<RowGroupFacts>,
-    /// By row group, its stretches and the earliest time of each.
-    pub(crate) stretches: Vec<Vec<Ahead>>,
+    /// By row group, what is known of its rows.
+    pub(crate) stretches: Vec<Vec<Stretch>>,
 }
 
 /// A row group as far as its footer tells.
@@ -55,13 +55,6 @@ pub(crate) struct RowGroupFacts {
     pub(crate) decoded_bytes: u64,
     /// The earliest and the latest time, in nanoseconds, both inclusive; `None` when the footer does not tell.
     pub(crate) times: Option<(i64, i64)>,
-}
-
-impl RowGroupFacts {
-    /// Whether a row of it can have a time in `[from, to)` (nanoseconds).
-    pub(crate) fn may_hold(&self, from: i64, to: i64) -> bool {
-        self.times.is_none_or(|(earliest, latest)| earliest < to && latest >= from)
-    }
 }
 
 impl FileFacts {
@@ -114,7 +107,7 @@ impl FileFacts {
             })
             .collect();
         let pages = |group| pages(&metadata, group, time_leaf?, resolution?.nanos());
-        let whole = |facts: &RowGroupFacts| Ahead { row: 0, from: facts.times.map_or(i64::MIN, |(from, _)| from) };
+        let whole = |facts: &RowGroupFacts| Stretch { row: 0, times: facts.times.or(Some((i64::MIN, i64::MAX))) };
         let stretches = row_groups.iter().enumerate();
         let stretches = stretches.map(|(group, facts)| match facts.times {
             Some(_) => pages(group).unwrap_or_else(|| vec![whole(facts)]),
@@ -177,6 +170,19 @@ impl FileFacts {
     /// The leaf columns that make up a column of the file's schema.
     pub(super) fn leaves_of(&self, root: usize) -> impl Iterator<Item = usize> {
         leaves_of(&self.metadata, root)
+    }
+
+    /// The row groups that are read for times in a half-open range, and which of their rows.
+    pub(super) fn selected(&self, range: (i64, i64)) -> impl Iterator<Item = (usize, Selected)> {
+        let groups = self.row_groups.iter().zip(&self.stretches).enumerate();
+        groups.filter_map(move |(group, (facts, stretches))| {
+            Some((group, Selected::of(facts.rows, facts.times, stretches, range)?))
+        })
+    }
+
+    /// The row groups that are read for times in a half-open range, and how many of their rows.
+    pub(crate) fn read_for(&self, range: (i64, i64)) -> impl Iterator<Item = (&RowGroupFacts, u64)> {
+        self.selected(range).map(|(group, selected)| (&self.row_groups[group], selected.rows))
     }
 
     pub(crate) fn rows(&self) -> u64 {

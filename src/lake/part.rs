@@ -2,6 +2,7 @@
 
 use chrono::DateTime;
 use datafusion::common::DataFusionError;
+use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::parquet::file::page_index::column_index::ColumnIndexMetaData;
 
@@ -28,7 +29,7 @@ pub(crate) struct Ahead {
 }
 
 impl PartTimes {
-    /// The times of what is read one after the other: of each piece its rows, and its stretches as [`stretches`] gives
+    /// The times of what is read one after the other: of each piece its rows, and what is known of
     /// them.
     pub(super) fn of<'a>(
         files: Vec<String>,
@@ -66,18 +67,85 @@ impl PartTimes {
     }
 }
 
-/// The earliest time of each page of a row group, in units of which each is so many nanoseconds; nothing where the file
-/// has no index of its pages.
-pub(super) fn pages(metadata: &ParquetMetaData, group: usize, leaf: usize, nanos: i64) -> Option<Vec<Ahead>> {
+/// A stretch of a row group's rows: those of a page of its time column, or all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Where it begins in the row group.
+    pub(crate) row: u64,
+    /// The earliest and the latest time, both inclusive; none where no row has one.
+    pub(crate) times: Option<(i64, i64)>,
+}
+
+/// The rows of a row group that are read.
+#[derive(Debug)]
+pub(super) struct Selected {
+    /// How many.
+    pub(super) rows: u64,
+    /// The earliest and the latest time, both inclusive; none where they are not known.
+    pub(super) times: Option<(i64, i64)>,
+    /// What is known of them, by how many of them are read before.
+    pub(super) ahead: Vec<Ahead>,
+    /// Which of all of the row group's; all where there is none.
+    pub(super) selection: Option<RowSelection>,
+}
+
+impl Selected {
+    /// The rows of a row group, but for stretches without a time in the half-open range; none if that leaves none. `rows`
+    /// and `times` are the row group's.
+    pub(super) fn of(
+        rows: u64,
+        times: Option<(i64, i64)>,
+        stretches: &[Stretch],
+        (from, to): (i64, i64),
+    ) -> Option<Self> {
+        let holds = |times: (i64, i64)| times.0 < to && times.1 >= from;
+        if rows == 0 || times.is_some_and(|times| !holds(times)) {
+            return None;
+        }
+        let inside = times.is_none_or(|times| from <= times.0 && times.1 < to);
+        let mut selected = Self { rows: 0, times: None, ahead: Vec::new(), selection: None };
+        let mut selectors = Vec::new();
+        let ends = stretches.iter().skip(1).map(|next| next.row).chain([rows]);
+        for (stretch, end) in stretches.iter().zip(ends) {
+            let rows = end.saturating_sub(stretch.row);
+            let read = inside || stretch.times.is_some_and(holds);
+            // A stretch is of memory's size.
+            let selector = if read { RowSelector::select } else { RowSelector::skip };
+            selectors.push(selector(rows as usize));
+            if read {
+                // Without a value there is no time.
+                let from = stretch.times.map_or(i64::MAX, |(from, _)| from);
+                selected.ahead.push(Ahead { row: selected.rows, from });
+                selected.rows += rows;
+                let known = selected.times.zip(stretch.times).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)));
+                selected.times = known.or(selected.times).or(stretch.times);
+            }
+        }
+        if selected.rows == rows {
+            return Some(Self { times, ..selected });
+        }
+        selected.selection = Some(selectors.into());
+        (selected.rows > 0).then_some(selected)
+    }
+}
+
+/// The pages of a row group's times, which are in units of so many nanoseconds each; nothing where the file has no index of
+/// its pages.
+pub(super) fn pages(metadata: &ParquetMetaData, group: usize, leaf: usize, nanos: i64) -> Option<Vec<Stretch>> {
     let ColumnIndexMetaData::INT64(index) = metadata.column_index()?.get(group)?.get(leaf)? else { return None };
     let places = metadata.offset_index()?.get(group)?.get(leaf)?.page_locations();
     if places.len() as u64 != index.num_pages() {
         return None;
     }
-    let pages = places.iter().zip(index.min_values_iter()).map(|(place, least)| {
+    let bounds = index.min_values_iter().zip(index.max_values_iter());
+    let pages = places.iter().zip(bounds).map(|(place, (least, greatest))| {
         let row = u64::try_from(place.first_row_index).ok()?;
-        // A page without a value has no time.
-        Some(Ahead { row, from: least.map_or(i64::MAX, |least| least.saturating_mul(nanos)) })
+        let times = least.zip(greatest).map(|(least, greatest)| {
+            let [least, greatest] = [least, greatest].map(|time| time.saturating_mul(nanos));
+            // A writer that got them wrong must not lose rows.
+            if least <= greatest { (least, greatest) } else { (i64::MIN, i64::MAX) }
+        });
+        Some(Stretch { row, times })
     });
     pages.collect()
 }
@@ -112,11 +180,11 @@ mod tests {
             reader.parse_and_finish(&file).unwrap()
         };
         let known = read(PageIndexPolicy::Required);
-        let of = |group| pages(&known, group, 0, 1_000_000).unwrap().into_iter().map(|one| (one.row, one.from));
-        let none = i64::MAX;
-        assert_eq!(of(0).collect::<Vec<_>>(), [(0, 5_000_000), (2, 7_000_000), (4, none), (6, 6_000_000)]);
-        assert_eq!(of(1).collect::<Vec<_>>(), [(0, -3_000_000)]);
-        assert_eq!(pages(&known, 0, 0, i64::MAX).unwrap()[0].from, i64::MAX);
+        let of = |group| pages(&known, group, 0, 1_000_000).unwrap().into_iter().map(|one| (one.row, one.times));
+        let millis = |from: i64, to: i64| Some((from * 1_000_000, to * 1_000_000));
+        assert_eq!(of(0).collect::<Vec<_>>(), [(0, millis(5, 9)), (2, millis(7, 7)), (4, None), (6, millis(6, 6))]);
+        assert_eq!(of(1).collect::<Vec<_>>(), [(0, millis(-3, 20))]);
+        assert_eq!(pages(&known, 0, 0, i64::MAX).unwrap()[0].times, Some((i64::MAX, i64::MAX)));
         assert_eq!(pages(&read(PageIndexPolicy::Skip), 0, 0, 1), None);
     }
 
@@ -129,6 +197,29 @@ mod tests {
         let known = [0, 1, 9, 10, 19, 20, 24, 25, 28, 29, 1_000].map(|read| times.from(read));
         let most = i64::MAX;
         assert_eq!(known, [5, 5, 5, 20, 20, 20, 20, 25, 25, most, most]);
+    }
+
+    #[test]
+    fn stretches_outside_of_the_range_are_not_read() {
+        let stretch = |row, times| Stretch { row, times };
+        let stretches =
+            [stretch(0, Some((5, 9))), stretch(10, Some((9, 20))), stretch(25, None), stretch(30, Some((18, 40)))];
+        let of = |range| {
+            let selected = Selected::of(40, Some((5, 40)), &stretches, range)?;
+            let skipped = selected.selection.map(|selection| 40 - selection.row_count());
+            Some((selected.rows, selected.times, selected.ahead, skipped))
+        };
+        let ahead = |row, from| Ahead { row, from };
+        assert_eq!(of((10, 15)), Some((15, Some((9, 20)), vec![ahead(0, 9)], Some(25))));
+        assert_eq!(of((20, 90)), Some((25, Some((9, 40)), vec![ahead(0, 9), ahead(15, 18)], Some(15))));
+        let all = vec![ahead(0, 5), ahead(10, 9), ahead(25, i64::MAX), ahead(30, 18)];
+        assert_eq!(of((5, 41)), Some((40, Some((5, 40)), all, None)));
+        assert_eq!(of((41, 90)), None);
+        let between = [stretch(0, Some((5, 9))), stretch(10, Some((30, 40)))];
+        assert!(Selected::of(40, Some((5, 40)), &between, (10, 30)).is_none());
+        // Where no times are known, all rows are read.
+        let unknown = Selected::of(40, None, &[stretch(0, Some((i64::MIN, i64::MAX)))], (10, 30)).unwrap();
+        assert_eq!((unknown.rows, unknown.times, unknown.selection), (40, None, None));
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl RemoteScan {
             if groups.iter().any(|group| *group >= fact.row_groups.len()) {
                 return exec_err!("the file {} has fewer row groups than when it was planned", file.path);
             }
-            files.extend(RawTable::file(&fact, TextForm::Plain, groups.iter().copied()));
+            files.extend(RawTable::file(&fact, TextForm::Plain, groups.iter().map(|group| (*group, None))));
             facts.push(Arc::new(fact));
         }
         let table = RawTable::new(root, Arc::new(self.columns.clone()), facts, self.range, notices);

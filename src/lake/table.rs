@@ -13,12 +13,13 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
 use datafusion::logical_expr::Expr;
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::columns::{Columns, TextForm};
 use super::convert::Notices;
-use super::footer::{FileFacts, RowGroupFacts};
-use super::part::PartTimes;
+use super::footer::FileFacts;
+use super::part::{PartTimes, Selected};
 use super::readahead::Read;
 use super::scan::{LakeScanExec, Reading};
 use crate::store::Root;
@@ -32,7 +33,7 @@ pub(crate) struct RawTable {
     root: Root,
     columns: Arc<Columns>,
     files: Arc<Vec<Arc<FileFacts>>>,
-    /// Half-open, in nanoseconds: row groups without a time in it are not read.
+    /// Half-open, in nanoseconds: row groups without a time in it are not read, nor pages where those are known.
     range: (i64, i64),
     notices: Arc<Notices>,
     /// Its number among the tables of a session, each of which has a store of its own.
@@ -47,7 +48,7 @@ pub(super) struct Part {
 }
 
 impl RawTable {
-    /// The rows of `files`; row groups whose times all lie outside the half-open `range` (nanoseconds) are left out.
+    /// The rows of `files`; row groups and pages whose times all lie outside the half-open `range` (nanoseconds) are left out.
     pub(crate) fn new(
         root: Root,
         columns: Arc<Columns>,
@@ -100,24 +101,24 @@ impl RawTable {
         Arc::ptr_eq(&self.files, &other.files) && self.range == other.range
     }
 
-    fn wanted<'a>(&self, facts: &'a FileFacts) -> impl Iterator<Item = (usize, &'a RowGroupFacts)> {
-        let (from, to) = self.range;
-        facts.row_groups.iter().enumerate().filter(move |(_, group)| group.rows > 0 && group.may_hold(from, to))
-    }
-
     /// The half-open range of its times, in nanoseconds.
     pub(super) fn range(&self) -> (i64, i64) {
         self.range
     }
 
-    /// A file, of which some row groups are read.
+    /// A file, of which some row groups are read: all of each, or some of its rows.
     pub(super) fn file(
         facts: &FileFacts,
         form: TextForm,
-        groups: impl Iterator<Item = usize>,
+        groups: impl Iterator<Item = (usize, Option<RowSelection>)>,
     ) -> Option<PartitionedFile> {
         let mut plan = ParquetAccessPlan::new_none(facts.row_groups.len());
-        groups.for_each(|group| plan.scan(group));
+        for (group, selection) in groups {
+            plan.scan(group);
+            if let Some(selection) = selection {
+                plan.scan_selection(group, selection);
+            }
+        }
         plan.row_group_index_iter().next()?;
         let file = PartitionedFile::new_from_meta(facts.file.meta.clone());
         Some(file.with_arrow_schema(facts.reading_schema_in(form)).with_extension(plan))
@@ -126,49 +127,53 @@ impl RawTable {
     /// All files in their order, dealt out to some tasks. Neighbours in time stay together, so that each task reads a
     /// stretch of the range.
     pub(super) fn shares(&self, form: TextForm, tasks: usize) -> Vec<FileGroup> {
-        let files = self.files.iter().filter_map(|facts| Self::file(facts, form, self.wanted(facts).map(|(g, _)| g)));
+        let groups = |facts: &FileFacts| {
+            facts.selected(self.range).map(|(group, rows)| (group, rows.selection)).collect::<Vec<_>>()
+        };
+        let files = self.files.iter().filter_map(|facts| Self::file(facts, form, groups(facts).into_iter()));
         FileGroup::new(files.collect()).split_files(tasks.max(1))
     }
 
     /// All row groups in the order of their earliest times, small ones together.
     pub(super) fn parts(&self, form: TextForm) -> Vec<Part> {
-        let mut groups: Vec<(usize, usize, &RowGroupFacts)> = self
+        let mut groups: Vec<(usize, usize, Selected)> = self
             .files
             .iter()
             .enumerate()
-            .flat_map(|(file, facts)| self.wanted(facts).map(move |(group, facts)| (file, group, facts)))
+            .flat_map(|(file, facts)| facts.selected(self.range).map(move |(group, rows)| (file, group, rows)))
             .collect();
-        groups.sort_by_key(|(file, group, facts)| (facts.times, *file, *group));
+        groups.sort_by_key(|(file, group, rows)| (rows.times, *file, *group));
         let mut parts = Vec::new();
-        let mut rows = 0;
-        let mut begin = 0;
-        for end in 1..=groups.len() {
-            rows += groups[end - 1].2.rows;
-            if rows >= ROWS_OF_A_PART || end == groups.len() {
-                parts.push(self.part(form, &groups[begin..end]));
-                (begin, rows) = (end, 0);
+        let (mut part, mut rows) = (Vec::new(), 0);
+        for group in groups {
+            rows += group.2.rows;
+            part.push(group);
+            if rows >= ROWS_OF_A_PART {
+                parts.push(self.part(form, std::mem::take(&mut part)));
+                rows = 0;
             }
+        }
+        if !part.is_empty() {
+            parts.push(self.part(form, part));
         }
         parts
     }
 
-    fn part(&self, form: TextForm, groups: &[(usize, usize, &RowGroupFacts)]) -> Part {
-        let mut by_file: Vec<(usize, usize)> = groups.iter().map(|(file, group, _)| (*file, *group)).collect();
-        by_file.sort_unstable();
-        let files = by_file.chunk_by(|a, b| a.0 == b.0).filter_map(|of_file| {
-            let (file, _) = of_file.first()?;
-            Self::file(&self.files[*file], form, of_file.iter().map(|(_, group)| *group))
-        });
-        let times = groups.iter().map(|(.., facts)| facts.times);
+    fn part(&self, form: TextForm, mut groups: Vec<(usize, usize, Selected)>) -> Part {
+        let times = groups.iter().map(|(.., rows)| rows.times);
         let bounds = times.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)))).flatten();
-        let pieces = by_file.iter().map(|(file, group)| {
-            let facts = &self.files[*file];
-            (facts.row_groups[*group].rows, facts.stretches[*group].as_slice())
+        groups.sort_unstable_by_key(|(file, group, _)| (*file, *group));
+        let files = groups.chunk_by(|a, b| a.0 == b.0).filter_map(|of_file| {
+            let (file, ..) = of_file.first()?;
+            let groups = of_file.iter().map(|(_, group, rows)| (*group, rows.selection.clone()));
+            Self::file(&self.files[*file], form, groups)
         });
+        let files = FileGroup::new(files.collect());
         let mut names: Vec<String> =
-            by_file.iter().map(|(file, _)| self.root.name(&self.files[*file].file.meta.location)).collect();
+            groups.iter().map(|(file, ..)| self.root.name(&self.files[*file].file.meta.location)).collect();
         names.dedup();
-        Part { files: FileGroup::new(files.collect()), times: PartTimes::of(names, bounds, pieces) }
+        let pieces = groups.iter().map(|(.., rows)| (rows.rows, rows.ahead.as_slice()));
+        Part { files, times: PartTimes::of(names, bounds, pieces) }
     }
 
     /// What a scan of these columns reads, in the order in which the engine comes to it.

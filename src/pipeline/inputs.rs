@@ -131,16 +131,17 @@ impl Inputs {
     }
 
     /// What `files` hold for times in the half-open range.
-    pub(super) fn extent(&self, files: &[usize], (from, to): (i64, i64)) -> Extent {
+    pub(super) fn extent(&self, files: &[usize], range: (i64, i64)) -> Extent {
         let mut extent = Extent { rows: 0, bytes: 0, decoded_bytes: 0, timeless_rows: 0, resolution: None };
         for facts in self.facts(files) {
-            let groups = facts.row_groups.iter().filter(|group| group.rows > 0 && group.may_hold(from, to));
             let mut read = false;
-            for group in groups {
-                extent.rows += group.rows;
+            for (group, rows) in facts.read_for(range) {
+                // Column chunks are fetched whole.
+                extent.rows += rows;
                 extent.bytes += group.bytes;
-                extent.decoded_bytes += group.decoded_bytes;
-                extent.timeless_rows += if group.times.is_none() { group.rows } else { 0 };
+                let decoded = u128::from(group.decoded_bytes) * u128::from(rows) / u128::from(group.rows);
+                extent.decoded_bytes += decoded as u64;
+                extent.timeless_rows += if group.times.is_none() { rows } else { 0 };
                 read = true;
             }
             if read {
