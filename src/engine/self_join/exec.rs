@@ -213,9 +213,7 @@ impl ExecutionPlan for IntervalSelfJoinExec {
         let (spec, count, scan) = (Arc::clone(&self.spec), self.count.clone(), Arc::clone(&self.scan));
         let task = Task::new(spec, count, scan, context, shared, metrics, partitioning)?;
         let streams = self.streams.get_or_init(|| Streams::new(&self.schema(), partitioning));
-        let (mut stream, outputs) = streams.take(partition)?;
-        stream.spawn(task.run(outputs));
-        Ok(stream.build())
+        streams.begin(partition, |outputs| task.run(outputs))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_expr::Partitioning;
-use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
+use futures::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 
@@ -33,37 +36,68 @@ impl Outputs {
     }
 }
 
-/// The streams of all partitions, each with the outputs of its task, until they are asked for.
-pub(super) struct Streams(Mutex<Vec<Option<(RecordBatchReceiverStreamBuilder, Outputs)>>>);
+/// The tasks of all partitions. They end early only when nobody has any of the streams any more: each of them finds groups of
+/// every partition.
+type Tasks = Arc<Mutex<Vec<SpawnedTask<Result<()>>>>>;
+
+/// The stream of a partition that is not asked for yet, and where its task gives to.
+type Waiting = (RecordBatchReceiverStreamBuilder, Outputs);
+
+/// The streams of all partitions.
+pub(super) struct Streams(Mutex<Left>);
+
+struct Left {
+    waiting: Vec<Option<Waiting>>,
+    /// Where groups come out by hash, and not all streams have been asked for.
+    tasks: Option<Tasks>,
+}
 
 impl Streams {
     pub(super) fn new(schema: &SchemaRef, partitioning: &Partitioning) -> Self {
         let partitions = 0..partitioning.partition_count();
         let of = |waiting: usize| RecordBatchReceiverStreamBuilder::new(Arc::clone(schema), waiting);
-        let streams = match partitioning {
+        let (waiting, tasks) = match partitioning {
             Partitioning::Hash(..) => {
                 // Groups are given when all are counted, and no task may wait for one partition to be emptied before it
                 // gives to another: they may be asked for in turn.
                 let streams: Vec<_> = partitions.map(|_| of(Semaphore::MAX_PERMITS)).collect();
                 let all = || Outputs(streams.iter().map(RecordBatchReceiverStreamBuilder::tx).collect());
                 let outputs: Vec<Outputs> = streams.iter().map(|_| all()).collect();
-                streams.into_iter().zip(outputs).map(Some).collect()
+                (streams.into_iter().zip(outputs).map(Some).collect(), Some(Tasks::default()))
             }
             _ => {
                 let own = |stream: RecordBatchReceiverStreamBuilder| (Outputs(vec![stream.tx()]), stream);
-                partitions.map(|_| own(of(WAITING))).map(|(output, stream)| Some((stream, output))).collect()
+                let streams = partitions.map(|_| own(of(WAITING))).map(|(output, stream)| Some((stream, output)));
+                (streams.collect(), None)
             }
         };
-        Self(Mutex::new(streams))
+        Self(Mutex::new(Left { waiting, tasks }))
     }
 
-    /// That of a partition, and where its task gives to.
-    pub(super) fn take(&self, partition: usize) -> Result<(RecordBatchReceiverStreamBuilder, Outputs)> {
-        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match streams.get_mut(partition).and_then(Option::take) {
-            Some(stream) => Ok(stream),
-            None => internal_err!("IntervalSelfJoinExec: partition {partition} is asked for twice, or there is none"),
+    /// The stream of a partition, whose task `run` begins.
+    pub(super) fn begin<T>(&self, partition: usize, run: impl FnOnce(Outputs) -> T) -> Result<SendableRecordBatchStream>
+    where
+        T: Future<Output = Result<()>> + Send + 'static,
+    {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((mut stream, outputs)) = left.waiting.get_mut(partition).and_then(Option::take) else {
+            return internal_err!("IntervalSelfJoinExec: partition {partition} is asked for twice, or there is none");
+        };
+        let task = run(outputs);
+        let Some(tasks) = left.tasks.clone() else {
+            stream.spawn(task);
+            return Ok(stream.build());
+        };
+        if left.waiting.iter().all(Option::is_none) {
+            left.tasks = None;
         }
+        tasks.lock().unwrap_or_else(PoisonError::into_inner).push(SpawnedTask::spawn(task));
+        let stream = stream.build();
+        let schema = stream.schema();
+        let held = stream.inspect(move |_| {
+            let _held = &tasks;
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, held)))
     }
 }
 

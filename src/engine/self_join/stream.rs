@@ -1,8 +1,9 @@
 //! One task of the join: reads parts, joins slices, gives rows.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::Partitioning;
@@ -11,7 +12,7 @@ use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, RecordOutput, Time,
 };
 use datafusion::physical_plan::repartition::BatchPartitioner;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 
 use super::codes::Codes;
 use super::count::{CountSpec, Counter};
@@ -143,7 +144,9 @@ impl Task {
 
     /// Gives rows until there are no more, or nobody wants them.
     pub(super) async fn run(mut self, outputs: Outputs) -> Result<()> {
-        if let Err(error) = self.give_all(&outputs).await {
+        // Who waits for groups of this task would take its end for that of all that it has.
+        let ended = AssertUnwindSafe(self.give_all(&outputs)).catch_unwind().await;
+        if let Err(error) = ended.unwrap_or_else(|_| exec_err!("IntervalSelfJoinExec: a task has panicked")) {
             outputs.fail(error).await;
         }
         Ok(())

@@ -10,9 +10,9 @@ use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampNanosecondType};
 use datafusion::common::{JoinSide, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, col, lit};
 use datafusion::physical_expr::{Partitioning, PhysicalExprRef};
@@ -384,6 +384,47 @@ async fn dropping_the_stream_stops_the_work() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     panic!("{} bytes are held still", context.memory_pool().reserved());
+}
+
+/// The groups of a partition, by hash of the first event's app.
+async fn groups(mut stream: SendableRecordBatchStream) -> BTreeMap<String, i64> {
+    let mut groups = BTreeMap::new();
+    while let Some(batch) = stream.next().await.transpose().unwrap() {
+        let (apps, counts) = (batch.column(0).as_string::<i32>(), batch.column(3).as_primitive::<Int64Type>());
+        for (app, count) in apps.iter().zip(counts.values()) {
+            *groups.entry(app.unwrap_or_default().to_owned()).or_default() += count;
+        }
+    }
+    groups
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_come_out_by_their_hash_whoever_listens_no_more() {
+    let by = vec![Arc::new(Column::new("app", 0)) as PhysicalExprRef];
+    let way = Way { parts: 6, tasks: 3, page: 10, ..ONE_WAY };
+    let plan = || {
+        let plan = way.plan(&heavy(600), 10, Some(count_spec()));
+        Arc::new(plan.partitioned(&Partitioning::Hash(by.clone(), 3)).unwrap())
+    };
+    let mut naive: BTreeMap<String, i64> = BTreeMap::new();
+    for (first, _) in expected(&heavy(600), 10, false) {
+        *naive.entry(if first % 2 == 0 { "x" } else { "y" }.to_owned()).or_default() += 1;
+    }
+    let mut all = Vec::new();
+    let (whole, context) = (plan(), way.context(None));
+    // One after the other: no partition has to be emptied for the next one.
+    let streams: Vec<_> = (0..3).map(|p| whole.execute(p, Arc::clone(&context)).unwrap()).collect();
+    for stream in streams {
+        all.push(groups(stream).await);
+    }
+    let total: usize = all.iter().map(BTreeMap::len).sum();
+    assert_eq!((total, all.iter().flatten().map(|(app, count)| (app.clone(), *count)).collect()), (2, naive));
+    for keep in 0..3 {
+        let (some, context) = (plan(), way.context(None));
+        let streams: Vec<_> = (0..3).map(|p| some.execute(p, Arc::clone(&context)).unwrap()).collect();
+        let kept = streams.into_iter().nth(keep).unwrap();
+        assert_eq!(groups(kept).await, all[keep], "of {keep} alone");
+    }
 }
 
 #[derive(Debug, PartialEq)]
