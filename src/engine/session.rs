@@ -88,7 +88,7 @@ pub(crate) fn builder(limits: Limits, memory: &Memory, all_read: Arc<AllRead>) -
         .set_str("datafusion.execution.time_zone", "UTC")
         // Groups of hits are of a row or two, so that a first phase of counting only costs; some thousand rows tell.
         .set_usize("datafusion.execution.skip_partial_aggregation_probe_rows_threshold", 4096)
-        // The hits of a chunk are some ten megabytes. To sort them at once costs half of sorting batches and merging those.
+        // The hits of a chunk are some ten megabytes; to sort batches of them and to merge those takes longer.
         .set_usize("datafusion.execution.sort_in_place_threshold_bytes", 64 << 20)
         // Rows are pruned by row group beforehand; a filter inside the decoder costs more than it saves where most
         // rows of a group pass.

@@ -15,6 +15,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::codes::Codes;
+use super::rows::mix;
 use super::spec::{Lifted, Side, Spec, alone};
 
 /// Hashes prune; equality is decided on the strings.
@@ -50,9 +51,8 @@ pub(super) struct Values {
 impl Values {
     /// For each value the first one with its text; none where all texts are different.
     fn firsts(&self) -> Option<Vec<i32>> {
-        let spread = |hash: u32| u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut seen: HashTable<u32> = HashTable::with_capacity(self.hashes.len());
-        let mut is_seen = |hash: &u32| match seen.entry(spread(*hash), |other| other == hash, |other| spread(*other)) {
+        let mut is_seen = |hash: &u32| match seen.entry(mix(0, *hash), |other| other == hash, |other| mix(0, *other)) {
             Entry::Occupied(_) => true,
             Entry::Vacant(free) => {
                 free.insert(*hash);
