@@ -104,6 +104,8 @@ pub(super) struct Index<'a> {
     bits: Vec<u64>,
     /// The batches, if they are kin: all hashes are those among kin, then.
     kin: Option<Kin<'a>>,
+    /// Whether equal hashes are equal keys.
+    exact: bool,
     groups: Vec<Group>,
     /// By group, and within one in order of time: when, and which event.
     times: Vec<i64>,
@@ -132,6 +134,7 @@ impl<'a> Index<'a> {
             tables: Vec::new(),
             slots: Vec::new(),
             bits: Vec::new(),
+            exact: kin.as_ref().is_some_and(Kin::is_exact),
             kin,
             groups: Vec::with_capacity(events.len()),
             times: Vec::with_capacity(2 * events.len()),
@@ -233,7 +236,7 @@ impl<'a> Index<'a> {
             }
             if found.tag == tag(hash) {
                 let group = &self.groups[found.group as usize - 1];
-                if group.hash == hash && self.same_key(place, keys, self.places[group.one as usize]) {
+                if group.hash == hash && (self.exact || self.same_key(place, keys, self.places[group.one as usize])) {
                     return Ok(found.group - 1);
                 }
             }

@@ -14,6 +14,7 @@ use super::spec::{Side, Spec};
 pub(super) struct Kin<'a> {
     /// By batch, and in it by column of the key: equal for equal texts.
     places: Vec<Vec<Cow<'a, [i32]>>>,
+    columns: usize,
 }
 
 impl<'a> Kin<'a> {
@@ -45,7 +46,12 @@ impl<'a> Kin<'a> {
             }
             places.push(of_batch);
         }
-        Ok(Some(Self { places }))
+        Ok(Some(Self { places, columns: keys.len() }))
+    }
+
+    /// Whether different keys have different hashes, all of them.
+    pub(super) fn is_exact(&self) -> bool {
+        self.columns <= EXACT
     }
 
     /// By column of the key, places of a batch's values, equal for equal texts.
@@ -54,7 +60,10 @@ impl<'a> Kin<'a> {
     }
 }
 
-/// The hash of a key among kin.
+/// Columns whose places a hash holds as a whole: each step of it can be taken back.
+const EXACT: usize = 2;
+
+/// The hash of a key among kin. No two keys of at most `EXACT` columns have the same.
 pub(super) fn hash(places: impl Iterator<Item = i32>) -> u64 {
     spread(places.fold(0, |hash, place| mix(hash, place as u32)))
 }

@@ -46,7 +46,9 @@ impl<R: Kept> Line<R> {
         let from = std::mem::replace(&mut self.from, to.saturating_add(1));
         let reach = from.saturating_sub(self.span);
         let rows = self.kept.iter().filter(|rows| rows.bounds().0 <= to && rows.bounds().1 >= reach);
-        let rows = rows.map(Arc::clone).collect();
+        let mut rows: Vec<_> = rows.map(Arc::clone).collect();
+        // What lies near each other in time is looked up in the same piece of an index.
+        rows.sort_by_key(|rows| rows.bounds());
         // A first event can stand before the slice that comes next by as much as the span.
         let reach = self.from.saturating_sub(self.span);
         self.kept.retain(|rows| rows.bounds().1 >= reach);
