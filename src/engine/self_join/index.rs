@@ -236,7 +236,8 @@ impl<'a> Index<'a> {
             }
             if found.tag == tag(hash) {
                 let group = &self.groups[found.group as usize - 1];
-                if group.hash == hash && (self.exact || self.same_key(place, keys, self.places[group.one as usize])) {
+                let is_it = || self.exact || self.same_key(place, keys, self.places[group.one as usize]);
+                if group.hash == hash && is_it() {
                     return Ok(found.group - 1);
                 }
             }

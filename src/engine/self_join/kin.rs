@@ -10,11 +10,13 @@ use super::dictionary::Dictionary;
 use super::rows::{Rows, mix, spread};
 use super::spec::{Side, Spec};
 
+/// Columns whose places a hash holds as a whole: each step of it can be taken back.
+const EXACT: usize = 2;
+
 /// Batches that have the same dictionaries in the columns of the key.
 pub(super) struct Kin<'a> {
     /// By batch, and in it by column of the key: equal for equal texts.
     places: Vec<Vec<Cow<'a, [i32]>>>,
-    columns: usize,
 }
 
 impl<'a> Kin<'a> {
@@ -46,12 +48,12 @@ impl<'a> Kin<'a> {
             }
             places.push(of_batch);
         }
-        Ok(Some(Self { places, columns: keys.len() }))
+        Ok(Some(Self { places }))
     }
 
-    /// Whether different keys have different hashes, all of them.
+    /// Whether no two keys have the same hash, so that it need not be asked whether they are equal.
     pub(super) fn is_exact(&self) -> bool {
-        self.columns <= EXACT
+        self.places.iter().all(|columns| columns.len() <= EXACT)
     }
 
     /// By column of the key, places of a batch's values, equal for equal texts.
@@ -60,10 +62,33 @@ impl<'a> Kin<'a> {
     }
 }
 
-/// Columns whose places a hash holds as a whole: each step of it can be taken back.
-const EXACT: usize = 2;
-
 /// The hash of a key among kin. No two keys of at most `EXACT` columns have the same.
 pub(super) fn hash(places: impl Iterator<Item = i32>) -> u64 {
     spread(places.fold(0, |hash, place| mix(hash, place as u32)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The factor by which a factor of `mix` is taken back.
+    fn inverse(factor: u64) -> u64 {
+        // Each step doubles the bits that are right.
+        (0..6).fold(factor, |inverse, _| inverse.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(inverse))))
+    }
+
+    proptest! {
+        #[test]
+        fn a_hash_of_two_places_holds_both(one in 0..i32::MAX, two in 0..i32::MAX) {
+            let factor = mix(0, 1);
+            let hash = hash([one, two].into_iter());
+            let mixed = (hash ^ hash >> 32).wrapping_mul(inverse(factor));
+            // Its upper half is the lower one of the first place's hash.
+            let first = (mixed >> 32).wrapping_mul(inverse(factor)) as u32;
+            prop_assert_eq!(first, one as u32);
+            prop_assert_eq!(mixed ^ mix(0, first).rotate_left(32), two as u64);
+        }
+    }
 }
