@@ -327,7 +327,8 @@ impl Counter {
         tables + self.counts.capacity() * size_of::<i64>() + self.value_bytes + lists
     }
 
-    /// The states of all groups, by the number of the output that `partitioner` gives them; without one, of output 0.
+    /// The states of all groups, by the number of the output that `partitioner` gives them; without one, of output 0. Nothing
+    /// is left.
     pub(super) fn finish(&mut self, partitioner: Option<BatchPartitioner>) -> Result<Vec<(usize, RecordBatch)>> {
         self.let_go()?;
         let fields = &self.count.schema.fields()[..self.values.len()];
@@ -352,7 +353,12 @@ impl Counter {
                 Ok(())
             })?,
         }
-        parts.into_iter().map(|(output, groups)| Ok((output, self.states(&groups)?))).collect()
+        let states = parts.into_iter().map(|(output, groups)| Ok((output, self.states(&groups)?)));
+        let states = states.collect::<Result<_>>()?;
+        self.lists.clear();
+        self.counts = Vec::new();
+        self.memory.free();
+        Ok(states)
     }
 
     /// The states of some groups: their columns, and last their numbers.

@@ -211,8 +211,9 @@ impl ExecutionPlan for IntervalSelfJoinExec {
         let metrics = Metrics::new(&self.metrics, partition);
         let partitioning = &self.properties.partitioning;
         let (spec, count, scan) = (Arc::clone(&self.spec), self.count.clone(), Arc::clone(&self.scan));
+        let waiting = shared.memory.new_empty();
         let task = Task::new(spec, count, scan, context, shared, metrics, partitioning)?;
-        let streams = self.streams.get_or_init(|| Streams::new(&self.schema(), partitioning));
+        let streams = self.streams.get_or_init(|| Streams::new(&self.schema(), partitioning, waiting));
         streams.begin(partition, |outputs| task.run(outputs))
     }
 

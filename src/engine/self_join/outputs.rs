@@ -8,9 +8,10 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_expr::Partitioning;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
-use futures::StreamExt;
+use futures::TryStreamExt;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 
@@ -18,18 +19,31 @@ use tokio::sync::mpsc::Sender;
 const WAITING: usize = 2;
 
 /// The outputs that a task gives to: its own, or by number those of all partitions.
-pub(super) struct Outputs(Vec<Sender<Result<RecordBatch>>>);
+pub(super) struct Outputs {
+    senders: Vec<Sender<Result<RecordBatch>>>,
+    /// What waits in all outputs, where that can be much.
+    waiting: Option<Arc<MemoryReservation>>,
+}
 
 impl Outputs {
     /// Gives a batch to an output; whether it is wanted.
     pub(super) async fn give(&self, output: usize, batch: RecordBatch) -> bool {
-        self.0[output].send(Ok(batch)).await.is_ok()
+        let bytes = batch.get_array_memory_size();
+        if let Some(waiting) = &self.waiting {
+            // It is in memory already, counted or not.
+            waiting.grow(bytes);
+        }
+        let given = self.senders[output].send(Ok(batch)).await.is_ok();
+        if let Some(waiting) = self.waiting.as_ref().filter(|_| !given) {
+            waiting.shrink(bytes);
+        }
+        given
     }
 
     /// Says why nothing more comes. To all: what one of them has is not all that there is.
     pub(super) async fn fail(&self, error: DataFusionError) {
         let error = Arc::new(error);
-        for output in &self.0 {
+        for output in &self.senders {
             // Who does not listen any more need not know.
             let _ = output.send(Err(DataFusionError::from(&error))).await;
         }
@@ -50,10 +64,13 @@ struct Left {
     waiting: Vec<Option<Waiting>>,
     /// Where groups come out by hash, and not all streams have been asked for.
     tasks: Option<Tasks>,
+    /// What waits in the outputs, there.
+    memory: Arc<MemoryReservation>,
 }
 
 impl Streams {
-    pub(super) fn new(schema: &SchemaRef, partitioning: &Partitioning) -> Self {
+    pub(super) fn new(schema: &SchemaRef, partitioning: &Partitioning, memory: MemoryReservation) -> Self {
+        let memory = Arc::new(memory);
         let partitions = 0..partitioning.partition_count();
         let of = |waiting: usize| RecordBatchReceiverStreamBuilder::new(Arc::clone(schema), waiting);
         let (waiting, tasks) = match partitioning {
@@ -61,17 +78,23 @@ impl Streams {
                 // Groups are given when all are counted, and no task may wait for one partition to be emptied before it
                 // gives to another: they may be asked for in turn.
                 let streams: Vec<_> = partitions.map(|_| of(Semaphore::MAX_PERMITS)).collect();
-                let all = || Outputs(streams.iter().map(RecordBatchReceiverStreamBuilder::tx).collect());
+                let all = || Outputs {
+                    senders: streams.iter().map(RecordBatchReceiverStreamBuilder::tx).collect(),
+                    waiting: Some(Arc::clone(&memory)),
+                };
                 let outputs: Vec<Outputs> = streams.iter().map(|_| all()).collect();
                 (streams.into_iter().zip(outputs).map(Some).collect(), Some(Tasks::default()))
             }
             _ => {
-                let own = |stream: RecordBatchReceiverStreamBuilder| (Outputs(vec![stream.tx()]), stream);
-                let streams = partitions.map(|_| own(of(WAITING))).map(|(output, stream)| Some((stream, output)));
+                let own = |stream: &RecordBatchReceiverStreamBuilder| Outputs { senders: vec![stream.tx()], waiting: None };
+                let streams = partitions.map(|_| of(WAITING)).map(|stream| {
+                    let output = own(&stream);
+                    Some((stream, output))
+                });
                 (streams.collect(), None)
             }
         };
-        Self(Mutex::new(Left { waiting, tasks }))
+        Self(Mutex::new(Left { waiting, tasks, memory }))
     }
 
     /// The stream of a partition, whose task `run` begins.
@@ -93,9 +116,10 @@ impl Streams {
         }
         tasks.lock().unwrap_or_else(PoisonError::into_inner).push(SpawnedTask::spawn(task));
         let stream = stream.build();
-        let schema = stream.schema();
-        let held = stream.inspect(move |_| {
+        let (schema, memory) = (stream.schema(), Arc::clone(&left.memory));
+        let held = stream.inspect_ok(move |taken| {
             let _held = &tasks;
+            memory.shrink(taken.get_array_memory_size());
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, held)))
     }

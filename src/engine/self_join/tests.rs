@@ -414,8 +414,14 @@ async fn groups_come_out_by_their_hash_whoever_listens_no_more() {
     let (whole, context) = (plan(), way.context(None));
     // One after the other: no partition has to be emptied for the next one.
     let streams: Vec<_> = (0..3).map(|p| whole.execute(p, Arc::clone(&context)).unwrap()).collect();
+    let mut reserved = Vec::new();
     for stream in streams {
         all.push(groups(stream).await);
+        reserved.push(context.memory_pool().reserved());
+    }
+    for (taken, bytes) in reserved.iter().enumerate() {
+        let wait = all[taken + 1..].iter().any(|groups| !groups.is_empty());
+        assert_eq!(*bytes > reserved[2], wait, "groups that wait are counted: {reserved:?}");
     }
     let total: usize = all.iter().map(BTreeMap::len).sum();
     assert_eq!((total, all.iter().flatten().map(|(app, count)| (app.clone(), *count)).collect()), (2, naive));
