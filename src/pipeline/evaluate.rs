@@ -105,7 +105,8 @@ async fn evaluate_once(
                 .with("file", job.hunt_sql().path().display())
                 .with("window_start", chrono::DateTime::from_timestamp_nanos(start)));
             };
-            encoding.add(*index, batch.slice(from, rows)).await?;
+            let added = encoding.add(*index, batch.slice(from, rows)).await;
+            added.map_err(|e| e.with("window", windows[*index].label()))?;
         }
     }
     // Workers tell when nobody waits for rows any more.

@@ -96,7 +96,7 @@ pub(super) struct Dictionary {
     again: AtomicBool,
     /// By position in the spec; those of other columns are absent.
     texts: Vec<Option<Values>>,
-    _memory: MemoryReservation,
+    memory: MemoryReservation,
 }
 
 impl Dictionary {
@@ -171,7 +171,7 @@ impl Dictionary {
             sides,
             again: AtomicBool::new(false),
             texts,
-            _memory: memory,
+            memory,
         })
     }
 
@@ -194,7 +194,13 @@ impl Dictionary {
     /// worked out when it is first asked for.
     pub(super) fn firsts(&self, text: usize) -> Result<Option<&[i32]>> {
         let values = self.text(text)?;
-        Ok(values.firsts.get_or_init(|| values.firsts()).as_deref())
+        let firsts = values.firsts.get_or_init(|| {
+            let firsts = values.firsts();
+            // Small beside what is known of the values already.
+            self.memory.grow(firsts.as_deref().map_or(0, size_of_val));
+            firsts
+        });
+        Ok(firsts.as_deref())
     }
 
     /// The place that stands for a null.

@@ -290,6 +290,7 @@ impl<'a> Index<'a> {
             + self.events.capacity() * size_of::<u32>()
             + self.places.capacity() * size_of::<Place>()
             + self.bits.capacity() * size_of::<u64>()
+            + self.kin.as_ref().map_or(0, Kin::size)
     }
 
     /// The matches of the first events of a batch, how many of these events were asked for, and how many of them passed

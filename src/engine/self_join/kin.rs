@@ -56,6 +56,12 @@ impl<'a> Kin<'a> {
         self.places.iter().all(|columns| columns.len() <= EXACT)
     }
 
+    /// Bytes that it takes.
+    pub(super) fn size(&self) -> usize {
+        let owned = self.places.iter().flatten().filter(|places| matches!(places, Cow::Owned(_)));
+        owned.map(|places| size_of_val(places.as_ref())).sum()
+    }
+
     /// By column of the key, places of a batch's values, equal for equal texts.
     pub(super) fn places(&self, batch: usize) -> &[Cow<'a, [i32]>] {
         &self.places[batch]

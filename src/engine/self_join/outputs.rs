@@ -86,7 +86,8 @@ impl Streams {
                 (streams.into_iter().zip(outputs).map(Some).collect(), Some(Tasks::default()))
             }
             _ => {
-                let own = |stream: &RecordBatchReceiverStreamBuilder| Outputs { senders: vec![stream.tx()], waiting: None };
+                let own =
+                    |stream: &RecordBatchReceiverStreamBuilder| Outputs { senders: vec![stream.tx()], waiting: None };
                 let streams = partitions.map(|_| of(WAITING)).map(|stream| {
                     let output = own(&stream);
                     Some((stream, output))

@@ -25,8 +25,6 @@ use futures::StreamExt;
 
 use super::count::{Aggregate, CountSpec, Grouping};
 use super::exec::IntervalSelfJoinExec;
-use super::line::Kept;
-use super::schedule::Schedule;
 use super::spec::{Spec, alone};
 use super::view::View;
 use crate::engine::interval_join::tests::data::{Draw, Event, naive};
@@ -431,60 +429,6 @@ async fn groups_come_out_by_their_hash_whoever_listens_no_more() {
         let kept = streams.into_iter().nth(keep).unwrap();
         assert_eq!(groups(kept).await, *expected, "of {keep} alone");
     }
-}
-
-#[derive(Debug, PartialEq)]
-struct Stretch(i64, i64);
-
-impl Kept for Stretch {
-    fn bounds(&self) -> (i64, i64) {
-        (self.0, self.1)
-    }
-
-    fn len(&self) -> usize {
-        1
-    }
-}
-
-#[test]
-fn what_lies_before_every_part_to_come_is_complete() {
-    let mut schedule = Schedule::new([Some((10, 19)), Some((0, 9)), Some((20, 29))].into_iter(), 2);
-    let [a, b] = [schedule.next().unwrap(), schedule.next().unwrap()];
-    assert_eq!([a.partition, b.partition], [1, 0]);
-    // The second part is read before the first.
-    assert!(schedule.finish(b, vec![Arc::new(Stretch(10, 17)), Arc::new(Stretch(18, 19))]).is_none());
-    let slice = schedule.finish(a, vec![Arc::new(Stretch(0, 9))]).unwrap();
-    assert_eq!((slice.from, slice.to, slice.rows.len()), (i64::MIN, 19, 3));
-    let c = schedule.next().unwrap();
-    let slice = schedule.finish(c, vec![Arc::new(Stretch(20, 29))]).unwrap();
-    // First events of the span before are seen again.
-    let rows: Vec<&Stretch> = slice.rows.iter().map(AsRef::as_ref).collect();
-    assert_eq!((slice.from, slice.to, rows), (20, i64::MAX, vec![&Stretch(18, 19), &Stretch(20, 29)]));
-    assert!(schedule.next().is_none());
-}
-
-#[test]
-fn a_part_of_unknown_times_is_waited_for() {
-    let mut schedule = Schedule::new([Some((0, 9)), None].into_iter(), 2);
-    let unknown = schedule.next().unwrap();
-    assert_eq!(unknown.partition, 1);
-    let known = schedule.next().unwrap();
-    assert!(schedule.finish(known, vec![Arc::new(Stretch(0, 9))]).is_none());
-    assert_eq!(schedule.finish(unknown, Vec::new()).unwrap().rows.len(), 1);
-}
-
-#[test]
-fn a_part_is_alone_where_no_other_has_rows() {
-    let times = [Some((10, 25)), Some((0, 12)), Some((20, 40)), Some((50, 60))];
-    let mut schedule = Schedule::<Stretch>::new(times.into_iter(), 2);
-    let alone = std::iter::from_fn(|| schedule.next()).map(|part| (part.partition, part.alone));
-    let expected = [(1, (i64::MIN, 9)), (0, (13, 19)), (2, (26, 49)), (3, (41, i64::MAX))];
-    assert_eq!(alone.collect::<Vec<_>>(), expected);
-
-    let mut schedule = Schedule::<Stretch>::new([Some((10, 25)), None].into_iter(), 2);
-    assert_eq!(schedule.next().map(|part| (part.partition, part.alone)), Some((1, (i64::MIN, 9))));
-    let known = schedule.next().unwrap();
-    assert!(known.alone.0 > known.alone.1, "{known:?}");
 }
 
 #[tokio::test]
