@@ -1,10 +1,10 @@
 //! Encodes the rows of each window, beside the evaluation that gives them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{HitSchema, WindowRows, WindowWriter};
@@ -13,20 +13,20 @@ use crate::sink::{HitSchema, WindowRows, WindowWriter};
 pub(super) struct Encoding {
     schema: Arc<HitSchema>,
     windows: usize,
-    /// Windows that are encoded at once.
+    /// Windows that are encoded or wait for it: one more than threads, so that none is idle while the next rows come.
     tasks: usize,
     /// Windows that rows have come for.
     begun: BTreeSet<usize>,
     /// The one that they come for.
     current: Option<(usize, Vec<RecordBatch>)>,
-    running: VecDeque<(usize, JoinHandle<Result<WindowRows>>)>,
+    running: JoinSet<Result<(usize, WindowRows)>>,
     done: BTreeMap<usize, WindowRows>,
 }
 
 impl Encoding {
-    pub(super) fn new(schema: Arc<HitSchema>, windows: usize, tasks: usize) -> Self {
-        let (begun, current, running, done) = (BTreeSet::new(), None, VecDeque::new(), BTreeMap::new());
-        Self { schema, windows, tasks, begun, current, running, done }
+    pub(super) fn new(schema: Arc<HitSchema>, windows: usize, threads: usize) -> Self {
+        let (begun, current, running, done) = (BTreeSet::new(), None, JoinSet::new(), BTreeMap::new());
+        Self { schema, windows, tasks: threads + 1, begun, current, running, done }
     }
 
     /// Adds rows of a window; all of a window's come before those of another.
@@ -66,13 +66,14 @@ impl Encoding {
             self.wait().await?;
         }
         let schema = Arc::clone(&self.schema);
-        self.running.push_back((window, tokio::task::spawn_blocking(move || encode(&schema, &batches))));
+        self.running.spawn_blocking(move || Ok((window, encode(&schema, &batches)?)));
         Ok(())
     }
 
     async fn wait(&mut self) -> Result<()> {
-        let Some((window, task)) = self.running.pop_front() else { return Ok(()) };
-        let rows = task.await.map_err(|e| Error::new(ErrorKind::Output, "encoding the hits failed").caused_by(e))??;
+        let Some(ended) = self.running.join_next().await else { return Ok(()) };
+        let (window, rows) =
+            ended.map_err(|e| Error::new(ErrorKind::Output, "encoding the hits failed").caused_by(e))??;
         self.done.insert(window, rows);
         Ok(())
     }

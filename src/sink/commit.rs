@@ -176,9 +176,13 @@ impl Table {
         mut expected: Option<UpdateVersion>,
         ours: &impl AsyncFn() -> Result<bool>,
     ) -> Result<(RunRecord, bool)> {
+        // The keys over the limit can be thousands, and the windows that are committed beside this one wait for its thread.
+        let encoding = move || json(&record).map(|text| (record, text));
+        let encoded = tokio::task::spawn_blocking(encoding).await;
+        let (record, text) =
+            encoded.map_err(|e| Error::new(ErrorKind::Output, "encoding the record failed").caused_by(e))??;
         let label = &record.window.label;
         let path = self.record_path(label);
-        let text = json(&record)?;
         let digest = |record: &RunRecord| record.hit_file.as_ref().map(|file| file.sha256.clone());
         for _ in 0..LOOKS {
             if let Put::Done(_) = self.put(&path, text.clone(), expected).await? {
