@@ -15,6 +15,7 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 
 use super::record::Key;
@@ -236,6 +237,8 @@ impl<'a> WindowWriter<'a> {
 fn properties(compression: Compression) -> WriterProperties {
     WriterProperties::builder()
         .set_compression(compression)
+        // Each row has its own: a dictionary of them would be another copy.
+        .set_column_dictionary_enabled(ColumnPath::from(WRITTEN[0]), false)
         // The engine's version is in the run record; here it would change the bytes with every upgrade.
         .set_created_by("lakehunt".to_owned())
         .build()
