@@ -12,7 +12,8 @@ use crate::sink::{HitSchema, WindowRows, WindowWriter};
 /// Encodes rows that come window by window.
 pub(super) struct Encoding {
     schema: Arc<HitSchema>,
-    windows: usize,
+    /// What each window is called.
+    labels: Vec<String>,
     /// Windows that are encoded or wait for it: one more than threads, so that none is idle while the next rows come.
     tasks: usize,
     /// Windows that rows have come for.
@@ -24,9 +25,9 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
-    pub(super) fn new(schema: Arc<HitSchema>, windows: usize, threads: usize) -> Self {
+    pub(super) fn new(schema: Arc<HitSchema>, labels: Vec<String>, threads: usize) -> Self {
         let (begun, current, running, done) = (BTreeSet::new(), None, JoinSet::new(), BTreeMap::new());
-        Self { schema, windows, tasks: threads + 1, begun, current, running, done }
+        Self { schema, labels, tasks: threads + 1, begun, current, running, done }
     }
 
     /// Adds rows of a window; all of a window's come before those of another.
@@ -35,7 +36,8 @@ impl Encoding {
             Some((current, batches)) if *current == window => batches.push(rows),
             _ => {
                 if !self.begun.insert(window) {
-                    return Err(Error::new(ErrorKind::Engine, "rows of a window came after those of another one"));
+                    let what = "rows of a window came after those of another one";
+                    return Err(Error::new(ErrorKind::Engine, what).with("window", &self.labels[window]));
                 }
                 if let Some((current, batches)) = self.current.replace((window, vec![rows])) {
                     self.start(current, batches).await?;
@@ -53,9 +55,9 @@ impl Encoding {
         while !self.running.is_empty() {
             self.wait().await?;
         }
-        for window in 0..self.windows {
+        for (window, label) in self.labels.iter().enumerate() {
             if !self.done.contains_key(&window) {
-                self.done.insert(window, encode(&self.schema, &[])?);
+                self.done.insert(window, encode(&self.schema, label, &[])?);
             }
         }
         Ok(self.done.into_values().collect())
@@ -65,8 +67,8 @@ impl Encoding {
         if self.running.len() >= self.tasks {
             self.wait().await?;
         }
-        let schema = Arc::clone(&self.schema);
-        self.running.spawn_blocking(move || Ok((window, encode(&schema, &batches)?)));
+        let (schema, label) = (Arc::clone(&self.schema), self.labels[window].clone());
+        self.running.spawn_blocking(move || Ok((window, encode(&schema, &label, &batches)?)));
         Ok(())
     }
 
@@ -79,10 +81,13 @@ impl Encoding {
     }
 }
 
-fn encode(schema: &HitSchema, batches: &[RecordBatch]) -> Result<WindowRows> {
-    let mut writer = WindowWriter::new(schema)?;
-    batches.iter().try_for_each(|batch| writer.write(batch))?;
-    writer.finish()
+fn encode(schema: &HitSchema, label: &str, batches: &[RecordBatch]) -> Result<WindowRows> {
+    let encode = || {
+        let mut writer = WindowWriter::new(schema)?;
+        batches.iter().try_for_each(|batch| writer.write(batch))?;
+        writer.finish()
+    };
+    encode().map_err(|e| e.with("window", label))
 }
 
 #[cfg(test)]
@@ -107,7 +112,8 @@ mod tests {
         );
         let rows = rows.unwrap();
         let schema = Arc::new(HitSchema::new(&job, rows.schema_ref()).unwrap());
-        let encoding = || Encoding::new(Arc::clone(&schema), 3, 2);
+        let labels = || ["first", "second", "third"].map(str::to_owned).to_vec();
+        let encoding = || Encoding::new(Arc::clone(&schema), labels(), 1);
 
         let mut good = encoding();
         for window in [0, 0, 2] {
@@ -119,6 +125,23 @@ mod tests {
         let mut bad = encoding();
         bad.add(0, rows.clone()).await.unwrap();
         bad.add(2, rows.clone()).await.unwrap();
-        assert_eq!(bad.add(0, rows).await.unwrap_err().kind(), ErrorKind::Engine);
+        let error = bad.add(0, rows.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Engine);
+        assert!(error.to_string().contains("first"), "{error}");
+
+        // What cannot be encoded is told of its own window, whichever one rows come for by then.
+        let mut wrong = encoding();
+        let columns = rows.schema_ref().fields().iter().map(|field| (field.name().clone(), rows.column(0).clone()));
+        let texts = RecordBatch::try_from_iter(columns.collect::<Vec<_>>()).unwrap();
+        wrong.add(1, texts).await.unwrap();
+        let mut ended = wrong.add(0, rows.clone()).await;
+        if ended.is_ok() {
+            ended = wrong.add(2, rows).await;
+        }
+        let error = match ended {
+            Ok(()) => wrong.finish().await.map(|_| ()).unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(error.to_string().contains("second"), "{error}");
     }
 }

@@ -91,7 +91,8 @@ async fn evaluate_once(
 
     let position: HashMap<i64, usize> =
         windows.iter().enumerate().map(|(index, window)| (nanos(window.start()), index)).collect();
-    let mut encoding = Encoding::new(Arc::clone(&schema), windows.len(), settings.threads.get());
+    let labels = windows.iter().map(|window| window.label().to_owned()).collect();
+    let mut encoding = Encoding::new(Arc::clone(&schema), labels, settings.threads.get());
     let (mut stream, running) = hunt.run().await?;
     let evaluating = session.map(|session| session.watch(running.plan(), read));
     while let Some(batch) = stream.next().await {
@@ -105,8 +106,7 @@ async fn evaluate_once(
                 .with("file", job.hunt_sql().path().display())
                 .with("window_start", chrono::DateTime::from_timestamp_nanos(start)));
             };
-            let added = encoding.add(*index, batch.slice(from, rows)).await;
-            added.map_err(|e| e.with("window", windows[*index].label()))?;
+            encoding.add(*index, batch.slice(from, rows)).await?;
         }
     }
     // Workers tell when nobody waits for rows any more.

@@ -355,7 +355,8 @@ impl Counter {
         }
         let states = parts.into_iter().map(|(output, groups)| Ok((output, self.states(&groups)?)));
         let states = states.collect::<Result<_>>()?;
-        self.lists.clear();
+        self.tables = Vec::new();
+        self.lists = Vec::new();
         self.counts = Vec::new();
         self.memory.free();
         Ok(states)

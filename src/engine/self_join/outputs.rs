@@ -86,10 +86,9 @@ impl Streams {
                 (streams.into_iter().zip(outputs).map(Some).collect(), Some(Tasks::default()))
             }
             _ => {
-                let own =
-                    |stream: &RecordBatchReceiverStreamBuilder| Outputs { senders: vec![stream.tx()], waiting: None };
-                let streams = partitions.map(|_| of(WAITING)).map(|stream| {
-                    let output = own(&stream);
+                let streams = partitions.map(|_| {
+                    let stream = of(WAITING);
+                    let output = Outputs { senders: vec![stream.tx()], waiting: None };
                     Some((stream, output))
                 });
                 (streams.collect(), None)
