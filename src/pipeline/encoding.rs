@@ -131,7 +131,7 @@ mod tests {
 
         // What cannot be encoded is told of its own window, whichever one rows come for by then.
         let mut wrong = encoding();
-        let columns = rows.schema_ref().fields().iter().map(|field| (field.name().clone(), rows.column(0).clone()));
+        let columns = rows.schema_ref().fields().iter().map(|field| (field.name().clone(), Arc::clone(rows.column(0))));
         let texts = RecordBatch::try_from_iter(columns.collect::<Vec<_>>()).unwrap();
         wrong.add(1, texts).await.unwrap();
         let mut ended = wrong.add(0, rows.clone()).await;
