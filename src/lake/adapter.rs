@@ -11,7 +11,7 @@ use datafusion::physical_expr::expressions::{Column, lit};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapterFactory};
 
-use super::columns::{Columns, Conversion, TextForm};
+use super::columns::{Columns, Conversion, TextForms};
 use super::convert::{LakeString, LakeTime, Notices};
 use super::footer::sight;
 use super::values::LakeValue;
@@ -21,13 +21,13 @@ use crate::job::ColumnType;
 #[derive(Debug)]
 pub(super) struct LakeAdapterFactory {
     columns: Arc<Columns>,
-    form: TextForm,
+    forms: TextForms,
     notices: Arc<Notices>,
 }
 
 impl LakeAdapterFactory {
-    pub(super) fn new(columns: Arc<Columns>, form: TextForm, notices: Arc<Notices>) -> Self {
-        Self { columns, form, notices }
+    pub(super) fn new(columns: Arc<Columns>, forms: TextForms, notices: Arc<Notices>) -> Self {
+        Self { columns, forms, notices }
     }
 }
 
@@ -46,13 +46,13 @@ impl LakeAdapterFactory {
     fn replacement(&self, column: usize, physical: &SchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
         let external = |e| DataFusionError::External(Box::new(e));
         let Some(index) = self.columns.find(column, physical).map_err(external)? else {
-            let schema = self.columns.schema_in(self.form);
+            let schema = self.columns.schema_in(&self.forms);
             return Ok(lit(ScalarValue::try_from(schema.field(column).data_type())?));
         };
-        let field = physical.field(index);
+        let (field, form) = (physical.field(index), self.forms[column]);
         let stored: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
         let sight = if column == self.columns.time() { sight(physical) } else { None };
-        let function = match self.columns.conversion(column, field.data_type(), self.form).map_err(external)? {
+        let function = match self.columns.conversion(column, field.data_type(), form).map_err(external)? {
             Conversion::None if sight.is_none() => return Ok(stored),
             Conversion::None | Conversion::Function => {
                 let spec = self.columns.spec(column);
@@ -60,10 +60,10 @@ impl LakeAdapterFactory {
                     ColumnType::Datetime => {
                         ScalarUDF::from(LakeTime::new(spec.epoch, Arc::clone(&self.notices)).within(sight))
                     }
-                    ColumnType::String => ScalarUDF::from(LakeString::new(self.form)),
+                    ColumnType::String => ScalarUDF::from(LakeString::new(form)),
                     kind => {
                         let name = self.columns.name(column);
-                        ScalarUDF::from(LakeValue::new(kind, self.form, name, Arc::clone(&self.notices)))
+                        ScalarUDF::from(LakeValue::new(kind, form, name, Arc::clone(&self.notices)))
                     }
                 }
             }

@@ -21,6 +21,8 @@ pub(crate) enum TextForm {
     Plain,
     /// As dictionaries of `TEXT`, for operators that look at each value once instead of at each row.
     Dictionary,
+    /// As views of the pages that were read, for operators that let go of them soon.
+    View,
 }
 
 impl TextForm {
@@ -29,9 +31,13 @@ impl TextForm {
         match self {
             Self::Plain => TEXT,
             Self::Dictionary => DataType::Dictionary(Box::new(DataType::Int32), Box::new(TEXT)),
+            Self::View => DataType::Utf8View,
         }
     }
 }
+
+/// By column of the job, how its text comes out of a scan.
+pub(crate) type TextForms = Arc<[TextForm]>;
 
 /// How the engine holds time: nanoseconds hold every unit that a lake may have, exactly.
 pub(crate) fn instant_type() -> DataType {
@@ -63,13 +69,16 @@ impl From<Columns> for Declared {
 impl From<Declared> for Columns {
     fn from(declared: Declared) -> Self {
         let Declared { specs, time } = declared;
-        let schema = Arc::new(Schema::new(fields(&specs, TextForm::Plain)));
+        let schema = Arc::new(Schema::new(fields(&specs, |_| TextForm::Plain)));
         Self { specs, schema, time }
     }
 }
 
-fn fields(specs: &[(String, ColumnSpec)], form: TextForm) -> Vec<Field> {
-    specs.iter().map(|(name, spec)| Field::new(name, engine_type(spec.kind, form), true)).collect()
+fn fields(specs: &[(String, ColumnSpec)], form: impl Fn(usize) -> TextForm) -> Vec<Field> {
+    let field = |(column, (name, spec)): (usize, &(String, ColumnSpec))| {
+        Field::new(name, engine_type(spec.kind, form(column)), true)
+    };
+    specs.iter().enumerate().map(field).collect()
 }
 
 /// How a column of a file becomes a column of `raw`.
@@ -99,12 +108,14 @@ impl Columns {
         &self.schema
     }
 
-    /// The schema of `raw` with its text in a form.
-    pub(crate) fn schema_in(&self, form: TextForm) -> SchemaRef {
-        match form {
-            TextForm::Plain => Arc::clone(&self.schema),
-            TextForm::Dictionary => Arc::new(Schema::new(fields(&self.specs, form))),
-        }
+    /// The schema of `raw` with its text in other forms.
+    pub(crate) fn schema_in(&self, forms: &[TextForm]) -> SchemaRef {
+        Arc::new(Schema::new(fields(&self.specs, |column| forms[column])))
+    }
+
+    /// Text as SQL has it.
+    pub(crate) fn plain(&self) -> TextForms {
+        vec![TextForm::Plain; self.len()].into()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -18,7 +18,6 @@ use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use super::columns::{TEXT, TextForm, instant_type};
-use super::dictionary::to_dictionary;
 use crate::job::{ColumnType, EpochUnit};
 
 /// What a scan met that the run should tell of.
@@ -205,12 +204,16 @@ impl ScalarUDFImpl for LakeString {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let text = to_text(&arrays[0])?;
-        Ok(ColumnarValue::Array(match self.form {
-            TextForm::Plain => text,
-            TextForm::Dictionary => to_dictionary(text.as_string::<i32>())?,
-        }))
+        Ok(ColumnarValue::Array(in_form(to_text(&arrays[0])?, self.form)?))
     }
+}
+
+/// `text` in a form.
+pub(super) fn in_form(text: ArrayRef, form: TextForm) -> Result<ArrayRef> {
+    Ok(match form {
+        TextForm::Plain => text,
+        TextForm::Dictionary | TextForm::View => cast(&text, &form.data_type())?,
+    })
 }
 
 pub(super) fn to_text(array: &ArrayRef) -> Result<ArrayRef> {

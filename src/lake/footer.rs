@@ -136,35 +136,31 @@ impl FileFacts {
         self
     }
 
-    /// What to ask the Parquet reader for when text is wanted in a form: a dictionary from where the file has one. A
-    /// column chunk without a dictionary page would be given one by the reader for each batch, which costs more than
-    /// it saves before the values are converted; and bytes that are not noted to be text are looked at as text first.
-    pub(crate) fn reading_schema_in(&self, form: TextForm) -> SchemaRef {
-        if form == TextForm::Plain {
-            return Arc::clone(&self.reading_schema);
-        }
+    /// What to ask the Parquet reader for when text is wanted in these forms, by column of the job. Bytes that are not
+    /// noted to be text are looked at as text first; the reader would take them as they are.
+    pub(crate) fn reading_schema_in(&self, forms: &[TextForm]) -> SchemaRef {
         let mut fields = self.reading_schema.fields().to_vec();
-        for root in self.found.iter().flatten() {
-            if self.is_dictionary(*root) {
+        for (root, form) in self.found.iter().zip(forms) {
+            if let Some(root) = root
+                && self.is_text(*root)
+            {
                 fields[*root] = Arc::new(fields[*root].as_ref().clone().with_data_type(form.data_type()));
             }
         }
         Arc::new(Schema::new_with_metadata(fields, self.reading_schema.metadata().clone()))
     }
 
-    /// Whether all text of the job comes as dictionaries from the reader.
-    pub(crate) fn has_dictionaries(&self) -> bool {
-        let is_text = |root: &&usize| self.reading_schema.field(**root).data_type() == &TEXT;
-        self.found.iter().flatten().filter(is_text).all(|root| self.is_dictionary(*root))
-    }
-
-    /// Whether a column of the file's schema is text that has a dictionary in each row group.
-    fn is_dictionary(&self, root: usize) -> bool {
+    /// Whether a column of the job comes as dictionaries from the reader, if it comes at all. A column chunk without a
+    /// dictionary page would be given one by the reader for each batch, which costs more than it saves.
+    pub(super) fn has_dictionary(&self, column: usize) -> bool {
         let encoded =
             |leaf| self.metadata.row_groups().iter().all(|group| group.column(leaf).dictionary_page_offset().is_some());
-        self.reading_schema.field(root).data_type() == &TEXT
-            && is_noted_text(self.schema.field(root).data_type())
-            && self.leaves_of(root).all(encoded)
+        self.found[column].is_none_or(|root| self.is_text(root) && self.leaves_of(root).all(encoded))
+    }
+
+    /// Whether a column of the file's schema is text, and the file says so.
+    fn is_text(&self, root: usize) -> bool {
+        self.reading_schema.field(root).data_type() == &TEXT && is_noted_text(self.schema.field(root).data_type())
     }
 
     /// The leaf columns that make up a column of the file's schema.

@@ -5,7 +5,6 @@ mod adapter;
 mod columns;
 mod convert;
 mod delta;
-mod dictionary;
 mod footer;
 mod layout;
 mod listing;

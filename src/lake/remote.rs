@@ -23,7 +23,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
-use super::columns::{Columns, TextForm};
+use super::columns::Columns;
 use super::convert::Notices;
 use super::footer::{FileFacts, sight};
 use super::listing::LakeFile;
@@ -80,7 +80,7 @@ impl RemoteScan {
         };
         let known: HashMap<&Path, usize> =
             table.files().iter().enumerate().map(|(index, facts)| (&facts.file.meta.location, index)).collect();
-        let parts = table.parts(TextForm::Plain);
+        let parts = table.parts(&table.columns().plain());
         let slots = tasks * partitions;
         let mut wanted: Vec<BTreeMap<usize, BTreeSet<usize>>> = vec![BTreeMap::new(); slots];
         for (place, part) in parts.iter().enumerate() {
@@ -143,6 +143,7 @@ impl RemoteScan {
         let root = pinned(root, &metas, told);
         let mut facts = Vec::with_capacity(wanted.len());
         let mut files = Vec::with_capacity(wanted.len());
+        let forms = self.columns.plain();
         for (index, groups) in wanted {
             let (Some(meta), Some(file)) = (metas.get(*index), self.files.get(*index)) else {
                 return exec_err!("the plan names a file that it does not describe");
@@ -155,7 +156,7 @@ impl RemoteScan {
             if groups.iter().any(|group| *group >= fact.row_groups.len()) {
                 return exec_err!("the file {} has fewer row groups than when it was planned", file.path);
             }
-            files.extend(RawTable::file(&fact, TextForm::Plain, groups.iter().map(|group| (*group, None))));
+            files.extend(RawTable::file(&fact, &forms, groups.iter().map(|group| (*group, None))));
             facts.push(Arc::new(fact));
         }
         let table = RawTable::new(root, Arc::new(self.columns.clone()), facts, self.range, notices);

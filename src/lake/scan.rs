@@ -1,5 +1,6 @@
 //! The scan of `raw` as a node of a plan.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 
 use super::adapter::LakeAdapterFactory;
-use super::columns::TextForm;
+use super::columns::TextForms;
 use super::part::PartTimes;
 use super::readahead;
 use super::table::RawTable;
@@ -44,9 +45,6 @@ fn source_url(number: usize) -> String {
 /// Bytes of the footers of a further table that are kept.
 const FOOTERS: usize = 64 << 20;
 
-/// Rows of a batch whose text is made into dictionaries.
-const LARGE_BATCH: usize = 1 << 16;
-
 /// Some columns of `raw`, read by the engine's Parquet scan.
 ///
 /// It wraps that scan, so that a rule of ours can tell which table a scan reads and ask for another form of it.
@@ -56,7 +54,7 @@ pub(crate) struct LakeScanExec {
     reading: Reading,
     /// By position in `raw`.
     columns: Vec<usize>,
-    form: TextForm,
+    forms: TextForms,
     fetch: Option<usize>,
     /// Of each partition, where the scan is by time.
     times: Vec<PartTimes>,
@@ -123,7 +121,8 @@ impl LakeScanExec {
         group: FileGroup,
     ) -> Result<Self> {
         let reading = Reading::of_task(&table, context)?;
-        Self::try_new(table, reading, columns, TextForm::Plain, fetch, vec![group], Vec::new())
+        let forms = table.columns().plain();
+        Self::try_new(table, reading, columns, forms, fetch, vec![group], Vec::new())
     }
 
     /// The table, the columns by position in it, and how many rows are enough.
@@ -139,23 +138,26 @@ impl LakeScanExec {
         fetch: Option<usize>,
         tasks: usize,
     ) -> Result<Self> {
-        let groups = table.shares(TextForm::Plain, tasks);
-        Self::try_new(table, reading, columns, TextForm::Plain, fetch, groups, Vec::new())
+        let forms = table.columns().plain();
+        let groups = table.shares(&forms, tasks);
+        Self::try_new(table, reading, columns, forms, fetch, groups, Vec::new())
     }
 
-    /// The scan of other columns of the same table in parts by time, one a partition, text as dictionaries.
+    /// The scan of other columns of the same table in parts by time, one a partition, text as it comes quickest: as
+    /// dictionaries or as views.
     pub(crate) fn by_time(&self, columns: Vec<usize>) -> Result<Self> {
-        let parts = self.table.parts(TextForm::Dictionary);
+        let forms = self.table.quickest_forms();
+        let parts = self.table.parts(&forms);
         let (groups, times) = parts.into_iter().map(|part| (part.files, part.times)).unzip();
         let (table, reading) = (self.table.clone(), self.reading.clone());
-        Self::try_new(table, reading, columns, TextForm::Dictionary, None, groups, times)
+        Self::try_new(table, reading, columns, forms, None, groups, times)
     }
 
     fn try_new(
         table: RawTable,
         reading: Reading,
         columns: Vec<usize>,
-        form: TextForm,
+        forms: TextForms,
         fetch: Option<usize>,
         groups: Vec<FileGroup>,
         times: Vec<PartTimes>,
@@ -166,28 +168,23 @@ impl LakeScanExec {
             false => readahead::ahead_of(Arc::clone(&root.store), table.reads(&groups, &columns)),
         };
         let readers = CachedParquetFileReaderFactory::new(store, Arc::clone(&reading.footers));
-        let source = ParquetSource::new(table.columns().schema_in(form))
+        let source = ParquetSource::new(table.columns().schema_in(&forms))
             .with_table_parquet_options(reading.options.clone())
             .with_parquet_file_reader_factory(Arc::new(readers))
             // Row groups were chosen by their times; the index of pages is one more request a file.
             .with_enable_page_index(false);
-        // A dictionary that the files do not have is made for each batch anew: the larger the batch, the less of it.
-        let batch_size = match form {
-            TextForm::Dictionary if table.files().iter().any(|file| !file.has_dictionaries()) => Some(LARGE_BATCH),
-            _ => None,
-        };
-        let adapter = LakeAdapterFactory::new(Arc::clone(table.columns()), form, Arc::clone(table.notices()));
+        let adapter =
+            LakeAdapterFactory::new(Arc::clone(table.columns()), Arc::clone(&forms), Arc::clone(table.notices()));
         let config = FileScanConfigBuilder::new(reading.url.clone(), Arc::new(source))
             .with_file_groups(groups)
             // A part is read by the task that asks for it; its times belong to it.
             .with_preserve_order(!times.is_empty())
             .with_projection_indices(Some(columns.clone()))?
             .with_limit(fetch)
-            .with_batch_size(batch_size)
             .with_expr_adapter(Some(Arc::new(adapter)))
             .build();
         let scan = DataSourceExec::from_data_source(config);
-        Ok(Self { table, reading, columns, form, fetch, times, scan })
+        Ok(Self { table, reading, columns, forms, fetch, times, scan })
     }
 
     /// Whether both read the same rows.
@@ -232,7 +229,11 @@ impl DisplayAs for LakeScanExec {
         }
         let between = if tree { "\n" } else { ", " };
         write!(f, "files={}{between}partitions={partitions}", self.table.files().len())?;
-        write!(f, "{between}text={:?}{between}columns=[{}]", self.form, columns.join(", "))?;
+        let fields = schema.fields().iter().zip(&self.columns);
+        let texts = fields.filter(|(field, column)| *field.data_type() == self.forms[**column].data_type());
+        let forms: BTreeSet<_> = texts.map(|(_, column)| format!("{:?}", self.forms[*column])).collect();
+        let forms: Vec<_> = forms.into_iter().collect();
+        write!(f, "{between}text={}{between}columns=[{}]", forms.join("+"), columns.join(", "))?;
         if let Some(fetch) = self.fetch {
             write!(f, "{between}fetch={fetch}")?;
         }

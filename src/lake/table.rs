@@ -16,7 +16,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::columns::{Columns, TextForm};
+use super::columns::{Columns, TextForm, TextForms};
 use super::convert::Notices;
 use super::footer::FileFacts;
 use super::part::{PartTimes, Selected};
@@ -109,7 +109,7 @@ impl RawTable {
     /// A file, of which some row groups are read: all of each, or some of its rows.
     pub(super) fn file(
         facts: &FileFacts,
-        form: TextForm,
+        forms: &[TextForm],
         groups: impl Iterator<Item = (usize, Option<RowSelection>)>,
     ) -> Option<PartitionedFile> {
         let mut plan = ParquetAccessPlan::new_none(facts.row_groups.len());
@@ -121,21 +121,30 @@ impl RawTable {
         }
         plan.row_group_index_iter().next()?;
         let file = PartitionedFile::new_from_meta(facts.file.meta.clone());
-        Some(file.with_arrow_schema(facts.reading_schema_in(form)).with_extension(plan))
+        Some(file.with_arrow_schema(facts.reading_schema_in(forms)).with_extension(plan))
     }
 
     /// All files in their order, dealt out to some tasks. Neighbours in time stay together, so that each task reads a
     /// stretch of the range.
-    pub(super) fn shares(&self, form: TextForm, tasks: usize) -> Vec<FileGroup> {
+    pub(super) fn shares(&self, forms: &[TextForm], tasks: usize) -> Vec<FileGroup> {
         let groups = |facts: &FileFacts| {
             facts.selected(self.range).map(|(group, rows)| (group, rows.selection)).collect::<Vec<_>>()
         };
-        let files = self.files.iter().filter_map(|facts| Self::file(facts, form, groups(facts).into_iter()));
+        let files = self.files.iter().filter_map(|facts| Self::file(facts, forms, groups(facts).into_iter()));
         FileGroup::new(files.collect()).split_files(tasks.max(1))
     }
 
+    /// How text comes quickest: as dictionaries where all files have them, or else as it stands in their pages.
+    pub(super) fn quickest_forms(&self) -> TextForms {
+        let form = |column| match self.files.iter().all(|facts| facts.has_dictionary(column)) {
+            true => TextForm::Dictionary,
+            false => TextForm::View,
+        };
+        (0..self.columns.len()).map(form).collect()
+    }
+
     /// All row groups in the order of their earliest times, small ones together.
-    pub(super) fn parts(&self, form: TextForm) -> Vec<Part> {
+    pub(super) fn parts(&self, forms: &[TextForm]) -> Vec<Part> {
         let mut groups: Vec<(usize, usize, Selected)> = self
             .files
             .iter()
@@ -149,24 +158,24 @@ impl RawTable {
             rows += group.2.rows;
             part.push(group);
             if rows >= ROWS_OF_A_PART {
-                parts.push(self.part(form, std::mem::take(&mut part)));
+                parts.push(self.part(forms, std::mem::take(&mut part)));
                 rows = 0;
             }
         }
         if !part.is_empty() {
-            parts.push(self.part(form, part));
+            parts.push(self.part(forms, part));
         }
         parts
     }
 
-    fn part(&self, form: TextForm, mut groups: Vec<(usize, usize, Selected)>) -> Part {
+    fn part(&self, forms: &[TextForm], mut groups: Vec<(usize, usize, Selected)>) -> Part {
         let times = groups.iter().map(|(.., rows)| rows.times);
         let bounds = times.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)))).flatten();
         groups.sort_unstable_by_key(|(file, group, _)| (*file, *group));
         let files = groups.chunk_by(|a, b| a.0 == b.0).filter_map(|of_file| {
             let (file, ..) = of_file.first()?;
             let groups = of_file.iter().map(|(_, group, rows)| (*group, rows.selection.clone()));
-            Self::file(&self.files[*file], form, groups)
+            Self::file(&self.files[*file], forms, groups)
         });
         let files = FileGroup::new(files.collect());
         let mut names: Vec<String> =

@@ -78,6 +78,7 @@ fn every_form_gives_the_same_rows() {
     let mut forms: Vec<Form> = TIMES.map(Form::time).to_vec();
     forms.extend(texts.map(|text| Form { text, ..Form::default() }));
     forms.extend(texts.map(|text| Form { text, arrow_schema: false, ..Form::default() }));
+    forms.extend(texts.map(|text| Form { text, dictionary_pages: false, ..Form::default() }));
     forms.extend(codes.map(|code| Form { code, ..Form::default() }));
     forms.extend(codes.map(|code| Form { code, text: Text::Dictionary, ..Form::time(Time::Int96) }));
     forms.extend([Names::Camel, Names::Upper].map(|names| Form { names, ..Form::default() }));

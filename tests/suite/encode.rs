@@ -119,6 +119,8 @@ pub(crate) struct Form {
     pub(crate) page: usize,
     /// Whether the writer notes the Arrow schema, as Arrow's own writers do and others do not.
     pub(crate) arrow_schema: bool,
+    /// Whether the file has dictionaries of its values.
+    pub(crate) dictionary_pages: bool,
 }
 
 impl Default for Form {
@@ -134,6 +136,7 @@ impl Default for Form {
             row_group: 1_000,
             page: 1_000,
             arrow_schema: true,
+            dictionary_pages: true,
         }
     }
 }
@@ -232,6 +235,7 @@ pub(crate) fn write(columns: Vec<(String, ArrayRef)>, form: &Form) -> Vec<u8> {
         // A page ends where a batch of what is written does.
         .set_data_page_row_count_limit(form.page)
         .set_write_batch_size(form.page)
+        .set_dictionary_enabled(form.dictionary_pages)
         .build();
     let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(!form.arrow_schema);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).unwrap();

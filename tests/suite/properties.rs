@@ -134,20 +134,27 @@ fn form() -> impl Strategy<Value = Form> {
     (
         (select(times), select(texts), select(codes), select(names)),
         (any::<bool>(), missing, prop::bool::weighted(0.2), select(vec![1_000, 1, 3, 7]), any::<bool>()),
-        select(vec![1_000, 1, 2, 5]),
+        (select(vec![1_000, 1, 2, 5]), any::<bool>()),
     )
-        .prop_map(|((time, text, code, names), (reversed, missing, extra, row_group, arrow_schema), page)| Form {
-            time,
-            text,
-            code,
-            names,
-            reversed,
-            missing,
-            extra,
-            row_group,
-            page,
-            arrow_schema,
-        })
+        .prop_map(
+            |(
+                (time, text, code, names),
+                (reversed, missing, extra, row_group, arrow_schema),
+                (page, dictionary_pages),
+            )| Form {
+                time,
+                text,
+                code,
+                names,
+                reversed,
+                missing,
+                extra,
+                row_group,
+                page,
+                arrow_schema,
+                dictionary_pages,
+            },
+        )
 }
 
 /// Lakes of `largest` data sets at most.

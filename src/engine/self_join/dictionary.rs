@@ -1,14 +1,15 @@
 //! A dictionary of a text column: everything that rows ask of a value, worked out once.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringViewArray, new_null_array};
 use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::cast::as_boolean_array;
-use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::hash_utils::RandomState;
 use datafusion::common::{Result, exec_err};
 use datafusion::execution::memory_pool::MemoryReservation;
 use hashbrown::HashTable;
@@ -17,9 +18,15 @@ use hashbrown::hash_table::Entry;
 use super::codes::Codes;
 use super::rows::mix;
 use super::spec::{Lifted, Side, Spec, alone};
+use super::strings::Strings;
 
 /// Hashes prune; equality is decided on the strings.
 const HASHES: RandomState = RandomState::with_seed(0x5e1f_4b17);
+
+/// The hash of a text. Half of it takes half of the cache.
+fn hash(text: &str) -> u32 {
+    (HASHES.hash_one(text.as_bytes()) >> 32) as u32
+}
 
 /// Where the values of a dictionary lie. The Parquet reader makes a new array for each batch over the same buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +49,7 @@ impl Address {
 /// The values of a text, by value of its column's dictionary; last comes that of a null.
 #[derive(Debug)]
 pub(super) struct Values {
-    pub(super) strings: StringArray,
+    pub(super) strings: Strings,
     pub(super) hashes: Vec<u32>,
     pub(super) codes: Vec<u32>,
     firsts: OnceLock<Option<Vec<i32>>>,
@@ -84,13 +91,21 @@ pub(super) struct Sides {
     pub(super) asks_texts: u8,
 }
 
+/// What a text is where its column is null.
+fn of_null(spec: &Spec, lifted: &Lifted) -> Result<Option<Arc<str>>> {
+    let null = RecordBatch::try_new(alone(&spec.schema, lifted.column), vec![new_null_array(&DataType::Utf8, 1)])?;
+    let text = lifted.expression.evaluate(&null)?.into_array(1)?;
+    Ok(text.as_string::<i32>().iter().next().flatten().map(Into::into))
+}
+
 /// A dictionary of one column.
 #[derive(Debug)]
 pub(super) struct Dictionary {
-    address: Address,
+    /// Where the scan has it, if it is one of the scan's.
+    address: Option<Address>,
     /// The values, and a null after them. Its buffers are copies; those at `address` are kept alive beside them.
-    values: StringArray,
-    _at_address: ArrayRef,
+    values: Strings,
+    _at_address: Option<ArrayRef>,
     sides: Option<Sides>,
     /// More than one batch has it.
     again: AtomicBool,
@@ -100,6 +115,72 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
+    /// Works out what `spec` asks of the values of `column`, which have a dictionary in the scan.
+    pub(super) fn of_scan(
+        spec: &Spec,
+        codes: &Codes,
+        column: usize,
+        values: &ArrayRef,
+        memory: MemoryReservation,
+    ) -> Result<Self> {
+        let mut new = Self::try_new(spec, codes, column, values, memory)?;
+        new.address = values.as_string_opt::<i32>().map(Address::of);
+        new._at_address = Some(Arc::clone(values));
+        Ok(new)
+    }
+
+    /// Rows as the values of a column of which `spec` asks nothing but hashes, if anything. Those of rows that are not
+    /// `wanted` mean nothing.
+    pub(super) fn of_rows(
+        spec: &Spec,
+        column: usize,
+        rows: &StringViewArray,
+        wanted: impl Fn(usize) -> bool,
+        memory: MemoryReservation,
+    ) -> Result<Self> {
+        // Pages are shared with the batches beside it.
+        let bytes: usize = rows.lengths().map(|length| length as usize).sum();
+        memory.try_grow(bytes + size_of_val(rows.views().as_ref()))?;
+        let nulls = rows.nulls().filter(|nulls| nulls.null_count() > 0);
+        let mut asks = 0;
+        let mut texts = Vec::with_capacity(spec.texts.len());
+        for (at, text) in spec.texts.iter().enumerate() {
+            if text.lifted.column != column {
+                texts.push(None);
+                continue;
+            }
+            let null = nulls.map(|_| of_null(spec, &text.lifted)).transpose()?.flatten();
+            let strings = Strings::Views(rows.clone(), null);
+            let hashes: Vec<u32> = match text.hashed {
+                true => {
+                    (0..rows.len()).map(|row| if wanted(row) { strings.get(row).map_or(0, hash) } else { 0 }).collect()
+                }
+                false => Vec::new(),
+            };
+            memory.try_grow(size_of_val(hashes.as_slice()))?;
+            // A null in the key equals nothing.
+            if matches!(strings, Strings::Views(_, None)) {
+                let of_key = Side::BOTH.into_iter().filter(|side| spec.side(*side).keys.contains(&at));
+                asks |= of_key.fold(0, |asks, side| asks | side.bit());
+            }
+            texts.push(Some(Values { strings, hashes, codes: Vec::new(), firsts: OnceLock::new() }));
+        }
+        let all = Side::First.bit() | Side::Then.bit();
+        let sides = nulls.filter(|_| asks != 0).map(|nulls| {
+            let of = nulls.iter().map(|valid| if valid { all } else { all & !asks }).collect();
+            Sides { of, asks, asks_texts: asks }
+        });
+        Ok(Self {
+            address: None,
+            values: Strings::Views(rows.clone(), None),
+            _at_address: None,
+            sides,
+            again: AtomicBool::new(false),
+            texts,
+            memory,
+        })
+    }
+
     /// Works out what `spec` asks of the values of `column`.
     pub(super) fn try_new(
         spec: &Spec,
@@ -111,7 +192,7 @@ impl Dictionary {
         let Some(stored) = values.as_string_opt::<i32>() else {
             return exec_err!("IntervalSelfJoinExec: a dictionary holds {} instead of text", values.data_type());
         };
-        let address = Address::of(stored);
+        debug_assert_eq!(stored.null_count(), 0);
         let with_null = concat(&[values.as_ref(), new_null_array(&DataType::Utf8, 1).as_ref()])?;
         memory.try_grow(with_null.get_array_memory_size())?;
         let batch = RecordBatch::try_new(alone(&spec.schema, column), vec![Arc::clone(&with_null)])?;
@@ -129,13 +210,11 @@ impl Dictionary {
             let strings = array.as_string::<i32>().clone();
             let mut hashes = Vec::new();
             if text.hashed {
-                let mut long = vec![0; rows];
-                create_hashes([&array], &HASHES, &mut long)?;
-                // Half of them take half of the cache.
-                hashes.extend(long.iter().map(|hash| (hash >> 32) as u32));
+                hashes.extend(strings.iter().map(|text| text.map_or(0, hash)));
             }
             let codes = if text.coded { codes.of_texts(&strings)? } else { Vec::new() };
             memory.try_grow(array.get_array_memory_size() + hashes.len() * 4 + codes.len() * 4)?;
+            let strings = Strings::Plain(strings);
             texts.push(Some(Values { strings, hashes, codes, firsts: OnceLock::new() }));
         }
         for side in Side::BOTH {
@@ -152,7 +231,7 @@ impl Dictionary {
             // A null in the key equals nothing.
             for values in spec.keys.iter().filter_map(|text| texts[*text].as_ref()) {
                 for (row, sides) in sides.iter_mut().enumerate() {
-                    if values.strings.is_null(row) {
+                    if values.strings.get(row).is_none() {
                         *sides &= !side.bit();
                     }
                 }
@@ -165,9 +244,9 @@ impl Dictionary {
         let sides = (asks != 0).then_some(Sides { of: sides, asks, asks_texts });
         let values_of = with_null.as_string::<i32>().clone();
         Ok(Self {
-            address,
-            values: values_of,
-            _at_address: Arc::clone(values),
+            address: None,
+            values: Strings::Plain(values_of),
+            _at_address: None,
             sides,
             again: AtomicBool::new(false),
             texts,
@@ -177,7 +256,7 @@ impl Dictionary {
 
     /// Whether it is made of these very values.
     pub(super) fn is_of(&self, values: &ArrayRef) -> bool {
-        values.as_string_opt::<i32>().is_some_and(|values| Address::of(values) == self.address)
+        values.as_string_opt::<i32>().is_some_and(|values| Some(Address::of(values)) == self.address)
     }
 
     /// Says that one more batch has it.
@@ -210,7 +289,7 @@ impl Dictionary {
     }
 
     /// The values, and a null after them.
-    pub(super) fn values(&self) -> &StringArray {
+    pub(super) fn values(&self) -> &Strings {
         &self.values
     }
 

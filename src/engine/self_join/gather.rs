@@ -2,9 +2,7 @@
 
 use std::borrow::Borrow;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StringBuilder, new_null_array,
-};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array};
 use datafusion::arrow::compute::interleave;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
@@ -14,6 +12,7 @@ use std::sync::Arc;
 use super::dictionary::Dictionary;
 use super::rows::{Column, Rows};
 use super::spec::{Side, Spec, filter_role};
+use super::strings::Strings;
 
 /// Where a row stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +74,7 @@ fn gather_texts<R: Borrow<Rows>>(
     batches: &[R],
     places: &[Place],
     column: usize,
-    strings: impl Fn(&Dictionary) -> Result<&StringArray>,
+    strings: impl Fn(&Dictionary) -> Result<&Strings>,
 ) -> Result<ArrayRef> {
     let columns = batches.iter().map(|rows| {
         let column = rows.borrow().text(column)?;
@@ -86,7 +85,7 @@ fn gather_texts<R: Borrow<Rows>>(
     for place in places {
         let (column, strings) = columns[place.batch as usize];
         let key = column.place(place.row as usize);
-        texts.append_option(strings.is_valid(key).then(|| strings.value(key)));
+        texts.append_option(strings.get(key));
     }
     Ok(Arc::new(texts.finish()))
 }

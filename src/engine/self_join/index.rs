@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::StringArray;
 use datafusion::common::Result;
 
 use super::gather::Place;
@@ -11,6 +10,7 @@ use super::kin::{Kin, hash as among_kin};
 use super::line::Slice;
 use super::rows::{Rows, hash};
 use super::spec::{Side, Spec};
+use super::strings::Strings;
 
 /// Bits of the bitmap for each slot of a table. A table has two to four slots for each event.
 const BITS: usize = 16;
@@ -56,7 +56,7 @@ struct Group {
 /// A column of the key in one batch.
 struct KeyColumn<'a> {
     places: &'a [i32],
-    strings: &'a StringArray,
+    strings: &'a Strings,
     /// Equal for equal texts of equal dictionaries, in a slice.
     dictionary: u32,
 }
@@ -252,7 +252,7 @@ impl<'a> Index<'a> {
         keys[of(place.batch)].iter().zip(&self.then_keys[of(one.batch)]).all(|(mine, theirs)| {
             let (my, their) = (mine.places[place.row as usize], theirs.places[one.row as usize]);
             mine.dictionary == theirs.dictionary && my == their
-                || mine.strings.value(my as usize) == theirs.strings.value(their as usize)
+                || mine.strings.same(my as usize, theirs.strings, their as usize)
         })
     }
 

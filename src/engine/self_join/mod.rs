@@ -31,8 +31,10 @@ mod pairs;
 mod rows;
 mod rule;
 mod schedule;
+mod seen;
 mod spec;
 mod stream;
+mod strings;
 mod view;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{Int32Type, TimestampNanosecondType};
 use datafusion::common::cast::as_boolean_array;
@@ -12,7 +12,8 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use super::codes::Codes;
 use super::dictionary::{Dictionary, Sides};
 use super::gather::{Place, gather};
-use super::spec::{Side, Spec, needed};
+use super::seen::Seen;
+use super::spec::{Reading, Side, Spec, needed};
 
 /// A text column: for each row the place of its value in a dictionary.
 #[derive(Debug)]
@@ -142,12 +143,26 @@ pub(super) struct Reader<'a> {
     memory: &'a MemoryReservation,
     /// The dictionary that each column had last.
     dictionaries: Vec<Option<Arc<Dictionary>>>,
+    /// By column.
+    readings: Vec<Reading>,
+    /// The values of columns that have none in the scan.
+    seen: Vec<Seen>,
+    /// The rows of a batch as places.
+    places: ScalarBuffer<i32>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(spec: &'a Spec, codes: &'a Codes, memory: &'a MemoryReservation) -> Self {
-        let dictionaries = vec![None; spec.schema.fields().len()];
-        Self { spec, codes, memory, dictionaries }
+        let columns = spec.schema.fields().len();
+        Self {
+            spec,
+            codes,
+            memory,
+            dictionaries: vec![None; columns],
+            readings: (0..columns).map(|column| spec.reading(column)).collect(),
+            seen: (0..columns).map(|_| Seen::default()).collect(),
+            places: Vec::new().into(),
+        }
     }
 
     /// The rows of a batch, if any is of a side.
@@ -167,8 +182,16 @@ impl<'a> Reader<'a> {
         }
         let memory = self.memory.new_empty();
         let mut columns = Vec::with_capacity(batch.num_columns());
+        let mut plain = Vec::new();
         for (index, array) in batch.columns().iter().enumerate() {
-            columns.push(self.column(index, array, &memory)?);
+            columns.push(match array.as_string_view_opt() {
+                Some(texts) => {
+                    plain.push((index, texts));
+                    // Until it is known which rows are asked for.
+                    Column::Other(Arc::clone(array))
+                }
+                None => self.column(index, array, &memory)?,
+            });
         }
         // Those that cost more a row come last, when fewer rows are left to ask.
         for costly in [false, true] {
@@ -180,6 +203,15 @@ impl<'a> Reader<'a> {
                     text.keep(sides, &mut mask);
                 }
             }
+        }
+        // A text that has no dictionary is looked at for rows only that have passed all else.
+        plain.sort_by_key(|(index, _)| self.readings[*index].cost());
+        for (index, texts) in plain {
+            let text = self.plain(index, texts, &mask, &memory)?;
+            if let Some(sides) = text.dictionary.sides() {
+                text.keep(sides, &mut mask);
+            }
+            columns[index] = Column::Text(text);
         }
         let mut rows = Rows {
             times: times.values().clone(),
@@ -223,6 +255,50 @@ impl<'a> Reader<'a> {
         times.iter().map(sides).collect()
     }
 
+    /// A text column without a dictionary, for the rows of a mask that are of a side which asks for it.
+    fn plain(
+        &mut self,
+        index: usize,
+        texts: &StringViewArray,
+        mask: &[u8],
+        memory: &MemoryReservation,
+    ) -> Result<TextColumn> {
+        let reading = self.readings[index];
+        let wanted = |row: usize| mask[row] & reading.sides != 0;
+        let memory_of = || self.memory.new_empty();
+        if reading.as_it_stands {
+            if self.places.len() < texts.len() {
+                // Batches are far from 2^31 rows.
+                self.places = (0..texts.len() as i32).collect();
+            }
+            let dictionary = Arc::new(Dictionary::of_rows(self.spec, index, texts, wanted, memory_of())?);
+            return Ok(TextColumn { keys: self.places.slice(0, texts.len()), nulls: None, keyless: false, dictionary });
+        }
+        let seen = &mut self.seen[index];
+        seen.forget_many();
+        let before = seen.len();
+        let mut keys = seen.numbers(texts, wanted);
+        let dictionary = match &self.dictionaries[index] {
+            Some(known) if before > 0 && seen.len() == before => {
+                known.comes_again();
+                Arc::clone(known)
+            }
+            _ => {
+                let memory = memory_of();
+                memory.try_grow(seen.size())?;
+                let new = Dictionary::try_new(self.spec, self.codes, index, &seen.values(), memory)?;
+                Arc::clone(self.dictionaries[index].insert(Arc::new(new)))
+            }
+        };
+        if let Some(nulls) = texts.nulls().filter(|nulls| nulls.null_count() > 0) {
+            let mut places = Vec::from(keys);
+            (!nulls.inner()).set_indices().for_each(|row| places[row] = dictionary.null());
+            keys = places.into();
+        }
+        memory.try_grow(size_of_val(keys.as_ref()))?;
+        Ok(TextColumn { keys, nulls: None, keyless: false, dictionary })
+    }
+
     fn column(&mut self, index: usize, array: &ArrayRef, memory: &MemoryReservation) -> Result<Column> {
         let Some(encoded) = array.as_any_dictionary_opt() else {
             memory.try_grow(array.get_array_memory_size())?;
@@ -235,7 +311,7 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let memory = self.memory.new_empty();
-                let new = Dictionary::try_new(self.spec, self.codes, index, encoded.values(), memory)?;
+                let new = Dictionary::of_scan(self.spec, self.codes, index, encoded.values(), memory)?;
                 Arc::clone(self.dictionaries[index].insert(Arc::new(new)))
             }
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, DictionaryArray, Int64Array, RecordBatch, TimestampNanosecondArray,
+    Array, ArrayRef, AsArray, DictionaryArray, Int64Array, RecordBatch, StringViewArray, TimestampNanosecondArray,
 };
 use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampNanosecondType};
@@ -26,6 +26,7 @@ use futures::StreamExt;
 use super::count::{Aggregate, CountSpec, Grouping};
 use super::exec::IntervalSelfJoinExec;
 use super::spec::{Spec, alone};
+use super::strings::INLINE;
 use super::view::View;
 use crate::engine::interval_join::tests::data::{Draw, Event, naive};
 use crate::engine::interval_join::{IntervalJoinExec, Join, Sequence};
@@ -41,9 +42,18 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(fields.into_iter().chain([text("app")]).collect::<Vec<_>>()))
 }
 
-/// As a scan gives it. Dictionaries hold each value twice, and rows have the one or the other.
-fn batch(events: &[Event]) -> RecordBatch {
+/// The user as scans give it: too long to stand in a view, but for an empty one.
+fn stored(user: Option<&str>) -> Option<String> {
+    user.map(|user| user.repeat(INLINE as usize + 1))
+}
+
+/// As a scan gives it. Dictionaries hold each value twice, and rows have the one or the other; without dictionaries, text
+/// comes as views.
+fn batch(events: &[Event], dictionaries: bool) -> RecordBatch {
     let text = |texts: Vec<Option<String>>| -> ArrayRef {
+        if !dictionaries {
+            return Arc::new(texts.iter().map(Option::as_deref).collect::<StringViewArray>());
+        }
         let texts: DictionaryArray<Int32Type> = texts.iter().map(Option::as_deref).collect();
         let values = concat(&[texts.values(), texts.values()]).unwrap();
         let other = |(row, key): (usize, Option<i32>)| key.map(|key| key + (row % 2 * texts.values().len()) as i32);
@@ -53,7 +63,7 @@ fn batch(events: &[Event]) -> RecordBatch {
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let columns: [(&str, ArrayRef); 5] = [
         ("id", Arc::new(events.iter().map(|e| Some(e.id)).collect::<Int64Array>())),
-        ("user", text(events.iter().map(|e| owned(e.user)).collect())),
+        ("user", text(events.iter().map(|e| stored(e.user)).collect())),
         ("ip", text(events.iter().map(|e| e.ip.map(|ip| ip.to_string())).collect())),
         ("time", Arc::new(events.iter().map(|e| e.time).collect::<TimestampNanosecondArray>().with_timezone("UTC"))),
         ("app", text(events.iter().map(|e| owned(e.app)).collect())),
@@ -139,6 +149,7 @@ struct Way {
     by_id: bool,
     /// Rows of a page.
     page: usize,
+    dictionaries: bool,
 }
 
 impl Way {
@@ -151,6 +162,7 @@ impl Way {
             batch_size: [1, 2, 8192][draw.below(3)],
             by_id: draw.below(3) == 0,
             page: [1, 4, 1_000][draw.below(3)],
+            dictionaries: draw.below(2) == 0,
         }
     }
 
@@ -162,8 +174,9 @@ impl Way {
         let size = events.len().div_ceil(self.parts).max(1);
         let parts: Vec<&[Event]> = events.chunks(size).collect();
         let times = parts.iter().map(|part| self.times(part)).collect();
-        let batches: Vec<Vec<RecordBatch>> = parts.iter().map(|part| part.chunks(3).map(batch).collect()).collect();
-        let scan = MemorySourceConfig::try_new_exec(&batches, batch(&[]).schema(), None).unwrap();
+        let batches: Vec<Vec<RecordBatch>> =
+            parts.iter().map(|part| part.chunks(3).map(|events| batch(events, self.dictionaries)).collect()).collect();
+        let scan = MemorySourceConfig::try_new_exec(&batches, batch(&[], self.dictionaries).schema(), None).unwrap();
         let mut spec = spec(span, self.by_id);
         let count = count.map(|count| prepared(count, &mut spec));
         let tasks = Partitioning::UnknownPartitioning(self.tasks);
@@ -267,9 +280,10 @@ async fn the_counts_are_those_of_the_pairs() {
         let count = draw.below(500);
         let (events, span, way) = (draw.events(count), spans(&mut draw), Way::draw(&mut draw));
         let event = |id: i64| events.iter().find(|event| event.id == id).unwrap();
+        let users: BTreeMap<i64, Option<String>> = events.iter().map(|event| (event.id, stored(event.user))).collect();
         let mut groups: BTreeMap<Key<'_>, Vec<i64>> = BTreeMap::new();
         for (first, then) in expected(&events, span, way.by_id) {
-            let key = (event(first).app, event(then).user, event(then).time);
+            let key = (event(first).app, users[&then].as_deref(), event(then).time);
             groups.entry(key).or_default().push(then);
         }
 
@@ -337,7 +351,8 @@ fn heavy(count: i64) -> Vec<Event> {
         .collect()
 }
 
-const ONE_WAY: Way = Way { parts: 2, told: true, ordered: true, tasks: 2, batch_size: 100, by_id: false, page: 500 };
+const ONE_WAY: Way =
+    Way { parts: 2, told: true, ordered: true, tasks: 2, batch_size: 100, by_id: false, page: 500, dictionaries: true };
 
 #[tokio::test]
 async fn too_little_memory_is_an_error_that_names_the_operator() {

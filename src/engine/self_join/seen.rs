@@ -1,0 +1,168 @@
+//! The values that a column without dictionaries has had.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, StringBuilder, StringViewArray};
+use datafusion::arrow::buffer::ScalarBuffer;
+use datafusion::common::hash_utils::RandomState;
+use hashbrown::HashTable;
+
+use super::strings::INLINE;
+
+const HASHES: RandomState = RandomState::with_seed(0x6c61_6b65);
+
+/// Values beyond which what has been seen is forgotten: the next batch would hardly be without a new one.
+const MANY: usize = 4096;
+
+/// Values that were met last are found without hashing them.
+const RECENT: usize = 1024;
+
+/// The values of a text column of a part, each once. Batches that bring no new one share a dictionary of them, as if the
+/// file had it.
+#[derive(Debug)]
+pub(super) struct Seen {
+    numbers: HashTable<u32>,
+    texts: StringBuilder,
+    /// Views of values, of long ones without the place, and their numbers.
+    recent: Vec<(u128, u32)>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        // No view of a text has this length.
+        let recent = vec![(u128::MAX, 0); RECENT];
+        Self { numbers: HashTable::new(), texts: StringBuilder::new(), recent }
+    }
+}
+
+impl Seen {
+    /// Forgets the values if they are too many to be worth it.
+    pub(super) fn forget_many(&mut self) {
+        if self.numbers.len() > MANY {
+            *self = Self::default();
+        }
+    }
+
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Bytes that it takes, or about.
+    pub(super) fn size(&self) -> usize {
+        let texts = self.texts.values_slice().len() + size_of_val(self.texts.offsets_slice());
+        texts + self.numbers.allocation_size() + size_of_val(self.recent.as_slice())
+    }
+
+    /// The values by number.
+    pub(super) fn values(&self) -> ArrayRef {
+        Arc::new(self.texts.finish_cloned())
+    }
+
+    /// The numbers of the rows that are wanted; of others any, and none of nulls.
+    pub(super) fn numbers(&mut self, texts: &StringViewArray, wanted: impl Fn(usize) -> bool) -> ScalarBuffer<i32> {
+        let mut last = (u128::MAX, 0);
+        let number = |(row, view): (usize, &u128)| {
+            if !wanted(row) || texts.is_null(row) {
+                return 0;
+            }
+            // What stands in the row before as well is short, or in the same place of a page.
+            if last.0 != *view {
+                last = (*view, self.number(*view, texts.value(row)));
+            }
+            // A batch has far fewer rows than 2^31, and there are not many more values.
+            last.1 as i32
+        };
+        texts.views().iter().enumerate().map(number).collect()
+    }
+
+    fn number(&mut self, view: u128, text: &str) -> u32 {
+        let is_short = view as u32 <= INLINE;
+        // Of a long value, its length and how it begins; how it ends tells more of them apart.
+        let (known, end) = match is_short {
+            true => (view, view >> 64),
+            false => {
+                (u128::from(view as u64), text.as_bytes().last_chunk().map_or(0, |end| u64::from_le_bytes(*end)).into())
+            }
+        };
+        let slot = (known as u64 ^ end as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let slot = (slot >> 32) as usize % RECENT;
+        let (same, number) = self.recent[slot];
+        if same == known && (is_short || self.value(number) == text.as_bytes()) {
+            return number;
+        }
+        let number = self.looked_up(text);
+        self.recent[slot] = (known, number);
+        number
+    }
+
+    fn value(&self, number: u32) -> &[u8] {
+        let (offsets, number) = (self.texts.offsets_slice(), number as usize);
+        &self.texts.values_slice()[offsets[number] as usize..offsets[number + 1] as usize]
+    }
+
+    fn looked_up(&mut self, text: &str) -> u32 {
+        let (bytes, offsets) = (self.texts.values_slice(), self.texts.offsets_slice());
+        let value = |number: &u32| {
+            let number = *number as usize;
+            &bytes[offsets[number] as usize..offsets[number + 1] as usize]
+        };
+        let hash = HASHES.hash_one(text.as_bytes());
+        if let Some(number) = self.numbers.find(hash, |number| value(number) == text.as_bytes()) {
+            return *number;
+        }
+        let number = self.numbers.len() as u32;
+        self.numbers.insert_unique(hash, number, |number| HASHES.hash_one(value(number)));
+        self.texts.append_value(text);
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::AsArray;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn each_value_has_one_number(
+            batches in prop::collection::vec(
+                prop::collection::vec(prop::option::of("[ab\u{e9}]{0,3}|[ab]{11,14}"), 0..50), 0..5,
+            ),
+            modulus in 1_usize..4,
+        ) {
+            let mut seen = Seen::default();
+            for batch in batches {
+                let texts = StringViewArray::from_iter(batch.iter().map(Option::as_deref));
+                let numbers = seen.numbers(&texts, |row| row % modulus == 0);
+                let values = seen.values();
+                let values = values.as_string::<i32>();
+                prop_assert_eq!(seen.len(), values.len());
+                prop_assert_eq!(numbers.len(), batch.len());
+                for (row, text) in batch.iter().enumerate().filter(|(row, _)| row % modulus == 0) {
+                    if let Some(text) = text {
+                        prop_assert_eq!(values.value(numbers[row] as usize), text);
+                    }
+                }
+                let distinct: std::collections::HashSet<_> = values.iter().collect();
+                prop_assert_eq!(distinct.len(), values.len());
+            }
+        }
+    }
+
+    #[test]
+    fn many_values_are_forgotten() {
+        let mut seen = Seen::default();
+        let texts: StringViewArray = (0..=MANY).map(|number| Some(number.to_string())).collect();
+        seen.numbers(&texts, |_| true);
+        assert_eq!(seen.len(), MANY + 1);
+        seen.forget_many();
+        assert_eq!(seen.numbers(&texts.slice(7, 2), |_| true).as_ref(), [0, 1]);
+        assert_eq!(seen.values().as_string::<i32>().iter().collect::<Vec<_>>(), [Some("7"), Some("8")]);
+        seen.forget_many();
+        assert_eq!(seen.len(), 2);
+    }
+}
