@@ -28,6 +28,7 @@ mod line;
 mod outputs;
 mod own;
 mod pairs;
+mod reading;
 mod rows;
 mod rule;
 mod schedule;

@@ -12,8 +12,9 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use super::codes::Codes;
 use super::dictionary::{Dictionary, Sides};
 use super::gather::{Place, gather};
+use super::reading::Reading;
 use super::seen::Seen;
-use super::spec::{Reading, Side, Spec, needed};
+use super::spec::{Side, Spec, needed};
 
 /// A text column: for each row the place of its value in a dictionary.
 #[derive(Debug)]
@@ -159,7 +160,7 @@ impl<'a> Reader<'a> {
             codes,
             memory,
             dictionaries: vec![None; columns],
-            readings: (0..columns).map(|column| spec.reading(column)).collect(),
+            readings: (0..columns).map(|column| Reading::of(spec, column)).collect(),
             seen: (0..columns).map(|_| Seen::default()).collect(),
             places: Vec::new().into(),
         }
@@ -267,6 +268,7 @@ impl<'a> Reader<'a> {
         let wanted = |row: usize| mask[row] & reading.sides != 0;
         let memory_of = || self.memory.new_empty();
         if reading.as_it_stands {
+            // It holds its pages, which neighbours share: rows of a part are let go in order of time, as a rule.
             if self.places.len() < texts.len() {
                 // Batches are far from 2^31 rows.
                 self.places = (0..texts.len() as i32).collect();
@@ -290,13 +292,12 @@ impl<'a> Reader<'a> {
                 Arc::clone(self.dictionaries[index].insert(Arc::new(new)))
             }
         };
-        if let Some(nulls) = texts.nulls().filter(|nulls| nulls.null_count() > 0) {
-            let mut places = Vec::from(keys);
-            (!nulls.inner()).set_indices().for_each(|row| places[row] = dictionary.null());
-            keys = places.into();
+        let nulls = texts.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
+        if let Some(nulls) = &nulls {
+            (!nulls.inner()).set_indices().for_each(|row| keys[row] = dictionary.null());
         }
-        memory.try_grow(size_of_val(keys.as_ref()))?;
-        Ok(TextColumn { keys, nulls: None, keyless: false, dictionary })
+        memory.try_grow(size_of_val(keys.as_slice()))?;
+        Ok(TextColumn { keys: keys.into(), nulls, keyless: false, dictionary })
     }
 
     fn column(&mut self, index: usize, array: &ArrayRef, memory: &MemoryReservation) -> Result<Column> {

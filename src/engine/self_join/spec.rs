@@ -14,6 +14,7 @@ use datafusion::physical_expr::{PhysicalExprRef, ScalarFunctionExpr, conjunction
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 
+use super::reading::leaves_texts;
 use super::view::{View, substitute};
 use crate::engine::interval_join::{IntervalJoinExec, narrow};
 
@@ -65,21 +66,6 @@ pub(super) struct Text {
     pub(super) as_it_stands: bool,
 }
 
-/// Whether `expression` over one text column leaves texts as they are, whatever it has for nulls. That is how a view of
-/// the lake turns nulls into empty texts.
-fn leaves_texts(expression: &PhysicalExprRef) -> bool {
-    if expression.is::<Column>() {
-        return true;
-    }
-    let Some(case) = expression.downcast_ref::<CaseExpr>() else { return false };
-    let asks =
-        |when: &PhysicalExprRef| when.downcast_ref::<IsNotNullExpr>().is_some_and(|when| when.arg().is::<Column>());
-    let leaves = |(when, then): &(PhysicalExprRef, PhysicalExprRef)| asks(when) && then.is::<Column>();
-    let otherwise = |e: &PhysicalExprRef| e.is::<Literal>() || e.is::<Column>();
-    let cases = case.when_then_expr();
-    case.expr().is_none() && cases.len() == 1 && cases.iter().all(leaves) && case.else_expr().is_none_or(otherwise)
-}
-
 /// One side.
 #[derive(Debug, Clone)]
 pub(super) struct SideSpec {
@@ -96,22 +82,6 @@ pub(super) struct SideSpec {
     pub(super) shown: Vec<Option<usize>>,
     /// Which columns of the scan make all other columns of a pair, and of the filter of pairs.
     pub(super) needed: Vec<bool>,
-}
-
-/// How a text column is read that has no dictionary in the scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
-    /// The sides that ask for it, as bits.
-    pub(super) sides: u8,
-    /// Nothing is asked of its values that a dictionary of them would save: hashes at most.
-    pub(super) as_it_stands: bool,
-}
-
-impl Reading {
-    /// Columns with more of it are better read after others: they keep no rows from a side, or from one only.
-    pub(super) fn cost(self) -> impl Ord {
-        (self.as_it_stands, self.sides.count_zeros())
-    }
 }
 
 /// The join of a scan with itself.
@@ -210,24 +180,6 @@ impl Spec {
         let mut spec = Self { schema, time, sides, texts, span, apart, filter, output, output_schema };
         spec.show()?;
         Ok(Some((spec, scanned)))
-    }
-
-    /// How a text column of the scan is read.
-    pub(super) fn reading(&self, column: usize) -> Reading {
-        let of = |e: &PhysicalExprRef| collect_columns(e).iter().any(|of| of.index() == column);
-        let (mut sides, mut as_it_stands) = (0, true);
-        for role in Side::BOTH {
-            let side = self.side(role);
-            let lifted = side.lifted.iter().any(|lifted| lifted.column == column);
-            if lifted || side.columns.iter().chain(&side.rest).any(of) {
-                sides |= role.bit();
-            }
-            as_it_stands &= !lifted;
-        }
-        for text in self.texts.iter().filter(|text| text.lifted.column == column) {
-            as_it_stands &= !text.coded && text.as_it_stands;
-        }
-        Reading { sides, as_it_stands }
     }
 
     /// The text that `expression` over a side's columns of a pair is, with codes.
