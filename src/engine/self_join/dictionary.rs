@@ -115,20 +115,6 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
-    /// Works out what `spec` asks of the values of `column`, which have a dictionary in the scan.
-    pub(super) fn of_scan(
-        spec: &Spec,
-        codes: &Codes,
-        column: usize,
-        values: &ArrayRef,
-        memory: MemoryReservation,
-    ) -> Result<Self> {
-        let mut new = Self::try_new(spec, codes, column, values, memory)?;
-        new.address = values.as_string_opt::<i32>().map(Address::of);
-        new._at_address = Some(Arc::clone(values));
-        Ok(new)
-    }
-
     /// Rows as the values of a column of which `spec` asks nothing but hashes, if anything. Those of rows that are not
     /// `wanted` mean nothing.
     pub(super) fn of_rows(
@@ -251,6 +237,13 @@ impl Dictionary {
             texts,
             memory,
         })
+    }
+
+    /// The same, known by the scan's own values, of which it is made.
+    pub(super) fn at(mut self, values: &ArrayRef) -> Self {
+        self.address = values.as_string_opt::<i32>().map(Address::of);
+        self._at_address = Some(Arc::clone(values));
+        self
     }
 
     /// Whether it is made of these very values.

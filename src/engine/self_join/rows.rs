@@ -312,8 +312,8 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let memory = self.memory.new_empty();
-                let new = Dictionary::of_scan(self.spec, self.codes, index, encoded.values(), memory)?;
-                Arc::clone(self.dictionaries[index].insert(Arc::new(new)))
+                let new = Dictionary::try_new(self.spec, self.codes, index, encoded.values(), memory)?;
+                Arc::clone(self.dictionaries[index].insert(Arc::new(new.at(encoded.values()))))
             }
         };
         let Some(keys) = encoded.keys().as_primitive_opt::<Int32Type>() else {
