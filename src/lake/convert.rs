@@ -204,16 +204,8 @@ impl ScalarUDFImpl for LakeString {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        Ok(ColumnarValue::Array(in_form(to_text(&arrays[0])?, self.form)?))
+        Ok(ColumnarValue::Array(cast(&to_text(&arrays[0])?, &self.form.data_type())?))
     }
-}
-
-/// `text` in a form.
-pub(super) fn in_form(text: ArrayRef, form: TextForm) -> Result<ArrayRef> {
-    Ok(match form {
-        TextForm::Plain => text,
-        TextForm::Dictionary | TextForm::View => cast(&text, &form.data_type())?,
-    })
 }
 
 pub(super) fn to_text(array: &ArrayRef) -> Result<ArrayRef> {

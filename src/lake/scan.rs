@@ -232,8 +232,10 @@ impl DisplayAs for LakeScanExec {
         let fields = schema.fields().iter().zip(&self.columns);
         let texts = fields.filter(|(field, column)| *field.data_type() == self.forms[**column].data_type());
         let forms: BTreeSet<_> = texts.map(|(_, column)| format!("{:?}", self.forms[*column])).collect();
-        let forms: Vec<_> = forms.into_iter().collect();
-        write!(f, "{between}text={}{between}columns=[{}]", forms.join("+"), columns.join(", "))?;
+        if !forms.is_empty() {
+            write!(f, "{between}text={}", forms.into_iter().collect::<Vec<_>>().join("+"))?;
+        }
+        write!(f, "{between}columns=[{}]", columns.join(", "))?;
         if let Some(fetch) = self.fetch {
             write!(f, "{between}fetch={fetch}")?;
         }

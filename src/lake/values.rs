@@ -15,7 +15,7 @@ use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 use super::columns::{TEXT, TextForm};
-use super::convert::{Notices, in_form, to_text};
+use super::convert::{Notices, to_text};
 use crate::job::ColumnType;
 
 /// Any stored value as one of a type: long, real, bool or dynamic.
@@ -40,7 +40,7 @@ impl LakeValue {
             ColumnType::Long => Arc::new(self.longs(array)?),
             ColumnType::Real => Arc::new(self.reals(array)?),
             ColumnType::Bool => Arc::new(self.bools(array)?),
-            _ => in_form(json(array)?, self.form)?,
+            _ => cast(&json(array)?, &self.form.data_type())?,
         })
     }
 

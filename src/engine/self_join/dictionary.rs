@@ -103,7 +103,7 @@ fn of_null(spec: &Spec, lifted: &Lifted) -> Result<Option<Arc<str>>> {
 pub(super) struct Dictionary {
     /// Where the scan has it, if it is one of the scan's.
     address: Option<Address>,
-    /// The values, and a null after them. Its buffers are copies; those at `address` are kept alive beside them.
+    /// The values, and a null after them; copies, beside which those at `address` are kept alive. Or the rows of a batch.
     values: Strings,
     _at_address: Option<ArrayRef>,
     sides: Option<Sides>,
@@ -274,13 +274,13 @@ impl Dictionary {
         Ok(firsts.as_deref())
     }
 
-    /// The place that stands for a null.
+    /// The place that stands for a null, where values are no rows.
     pub(super) fn null(&self) -> i32 {
         // Keys of 32 bits count the values.
         (self.values.len() - 1) as i32
     }
 
-    /// The values, and a null after them.
+    /// The values by place.
     pub(super) fn values(&self) -> &Strings {
         &self.values
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   parts of the scan by time      [ part 1 ][ part 2 ] [ part 3 ] ...    each read once, by whoever is free
-//!        |  text as dictionaries: conditions, key hashes and codes are worked out once a value
+//!        |  text as dictionaries, if files have them: conditions, key hashes and codes are worked out once a value
 //!        v
 //!   rows of both sides             f f t f f t f f f t f f ...            no copy: the scan's own buffers
 //!        |  what lies before the pages to come of a part that is alone in its time is complete, and is joined at once;

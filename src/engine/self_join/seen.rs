@@ -19,20 +19,12 @@ const RECENT: usize = 1024;
 
 /// The values of a text column of a part, each once. Batches that bring no new one share a dictionary of them, as if the
 /// file had it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Seen {
     numbers: HashTable<u32>,
     texts: StringBuilder,
     /// Views of values, of long ones without the place, and their numbers.
     recent: Vec<(u128, u32)>,
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        // No view of a text has this length.
-        let recent = vec![(u128::MAX, 0); RECENT];
-        Self { numbers: HashTable::new(), texts: StringBuilder::new(), recent }
-    }
 }
 
 impl Seen {
@@ -61,17 +53,12 @@ impl Seen {
 
     /// The numbers of the rows that are wanted; of others any, and none of nulls.
     pub(super) fn numbers(&mut self, texts: &StringViewArray, wanted: impl Fn(usize) -> bool) -> Vec<i32> {
-        let mut last = (u128::MAX, 0);
-        let number = |(row, view): (usize, &u128)| {
-            if !wanted(row) || texts.is_null(row) {
-                return 0;
-            }
-            // What stands in the row before as well is short, or in the same place of a page.
-            if last.0 != *view {
-                last = (*view, self.number(*view, texts.value(row)));
-            }
+        // No view of a text has this length.
+        self.recent.resize(RECENT, (u128::MAX, 0));
+        let number = |(row, view): (usize, &u128)| match wanted(row) && texts.is_valid(row) {
             // A batch has far fewer rows than 2^31, and there are not many more values.
-            last.1 as i32
+            true => self.number(*view, texts.value(row)) as i32,
+            false => 0,
         };
         texts.views().iter().enumerate().map(number).collect()
     }
@@ -88,7 +75,7 @@ impl Seen {
         let slot = (known as u64 ^ end as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let slot = (slot >> 32) as usize % RECENT;
         let (same, number) = self.recent[slot];
-        if same == known && (is_short || self.value(number) == text.as_bytes()) {
+        if same == known && (is_short || value(&self.texts, number) == text.as_bytes()) {
             return number;
         }
         let number = self.looked_up(text);
@@ -96,26 +83,21 @@ impl Seen {
         number
     }
 
-    fn value(&self, number: u32) -> &[u8] {
-        let (offsets, number) = (self.texts.offsets_slice(), number as usize);
-        &self.texts.values_slice()[offsets[number] as usize..offsets[number + 1] as usize]
-    }
-
     fn looked_up(&mut self, text: &str) -> u32 {
-        let (bytes, offsets) = (self.texts.values_slice(), self.texts.offsets_slice());
-        let value = |number: &u32| {
-            let number = *number as usize;
-            &bytes[offsets[number] as usize..offsets[number + 1] as usize]
-        };
         let hash = HASHES.hash_one(text.as_bytes());
-        if let Some(number) = self.numbers.find(hash, |number| value(number) == text.as_bytes()) {
+        if let Some(number) = self.numbers.find(hash, |number| value(&self.texts, *number) == text.as_bytes()) {
             return *number;
         }
         let number = self.numbers.len() as u32;
-        self.numbers.insert_unique(hash, number, |number| HASHES.hash_one(value(number)));
+        self.numbers.insert_unique(hash, number, |number| HASHES.hash_one(value(&self.texts, *number)));
         self.texts.append_value(text);
         number
     }
+}
+
+fn value(texts: &StringBuilder, number: u32) -> &[u8] {
+    let (offsets, number) = (texts.offsets_slice(), number as usize);
+    &texts.values_slice()[offsets[number] as usize..offsets[number + 1] as usize]
 }
 
 #[cfg(test)]

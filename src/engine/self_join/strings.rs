@@ -37,9 +37,10 @@ impl Strings {
             (Self::Views(mine, _), Self::Views(theirs, _)) if mine.is_valid(place) && theirs.is_valid(at) => {
                 let (my, their) = (mine.views()[place], theirs.views()[at]);
                 // The lower half is the length and how the text begins. A short text is in its view as a whole.
-                let is_short = my as u32 <= INLINE;
-                my == their && is_short
-                    || !is_short && my as u64 == their as u64 && mine.value(place) == theirs.value(at)
+                match my as u32 <= INLINE {
+                    true => my == their,
+                    false => my as u64 == their as u64 && mine.value(place) == theirs.value(at),
+                }
             }
             _ => self.get(place) == other.get(at),
         }
