@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::report::{Left, Outcome};
 use crate::settings::Settings;
-use crate::sink::{Evaluation, RunRecord, Seen, Table};
+use crate::sink::{Evaluation, HitBytes, RunRecord, Seen, Table};
 use crate::timespan::Timespan;
 use crate::window::{Window, chunks, nanos};
 
@@ -92,7 +92,7 @@ struct Chunk {
 /// A window that is evaluated and waits to be put in place.
 struct Commit {
     index: usize,
-    hits: Vec<u8>,
+    hits: HitBytes,
     record: RunRecord,
 }
 

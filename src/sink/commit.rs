@@ -23,6 +23,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt, UpdateVersion};
 
 use super::delta::File;
+use super::hits::HitBytes;
 use super::record::{HitFile, RunRecord};
 use super::row;
 use super::table::{Put, Table, json, sha256};
@@ -104,10 +105,10 @@ impl Table {
     /// # Errors
     /// `Conflict` when another run committed something else since. When it committed the same, there is nothing left to
     /// do.
-    pub(crate) async fn commit(&self, hits: Vec<u8>, mut record: RunRecord, seen: Seen) -> Result<RunRecord> {
+    pub(crate) async fn commit(&self, hits: HitBytes, mut record: RunRecord, seen: Seen) -> Result<RunRecord> {
         let label = record.window.label.clone();
-        let hits = Bytes::from(hits);
-        let (size, digest) = (hits.len() as u64, sha256(&hits));
+        let HitBytes { bytes: hits, sha256: digest } = hits;
+        let size = hits.len() as u64;
         record.earlier = self.keep_earlier(&seen, &digest).await?;
         let row_path = self.row_path(&label);
         // Before the hits are put: a row that is put later than this is of a run that saw these hits, or replaces them.

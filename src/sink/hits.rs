@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, RecordBatch, StringArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, RecordBatch, StringArray, StringBuilder,
     TimestampMicrosecondArray,
 };
 use datafusion::arrow::compute::{cast, filter_record_batch, not};
@@ -16,9 +17,9 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::parquet::schema::types::ColumnPath;
-use sha2::{Digest, Sha256};
 
 use super::record::Key;
+use super::table::sha256;
 use crate::engine::{OVER_LIMIT, WINDOW_START, WRITTEN};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
@@ -28,6 +29,9 @@ const DISTRIBUTION_COUNT: &str = "distribution_count";
 
 /// The column that is 1 for the row of a key that KQL's innerunique keeps.
 const KQL_RANK: &str = "kql_rank";
+
+/// Digits of a hit's id.
+const ID: usize = 32;
 
 /// The columns of a job's hit table, and how they follow from those of its SELECT.
 #[derive(Debug)]
@@ -45,11 +49,24 @@ pub(crate) struct HitSchema {
     constants: [String; 5],
 }
 
+/// A window's hits as a whole Parquet file.
+#[derive(Debug)]
+pub(crate) struct HitBytes {
+    pub(super) bytes: Bytes,
+    /// Worked out beside other windows' files; they are committed by one thread.
+    pub(super) sha256: String,
+}
+
+impl From<Vec<u8>> for HitBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { sha256: sha256(&bytes), bytes: bytes.into() }
+    }
+}
+
 /// What a window's evaluation gave.
 #[derive(Debug)]
 pub(crate) struct WindowRows {
-    /// The hits, as a whole Parquet file.
-    pub(crate) file: Vec<u8>,
+    pub(crate) file: HitBytes,
     pub(crate) hits: u64,
     /// The rows that KQL's own (innerunique) answer has; `None` when the hunt ranks nothing.
     pub(crate) kql_rows: Option<u64>,
@@ -138,47 +155,58 @@ impl HitSchema {
             .map(|index| plain(rows.column(*index)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(encoding_error)?;
-        let ids: StringArray =
-            (0..rows.num_rows()).map(|row| Some(self.hit_id(&columns[..self.values], row))).collect();
-        columns.push(Arc::new(ids));
+        columns.push(Arc::new(self.hit_ids(&columns[..self.values], rows.num_rows())));
         for constant in &self.constants {
             columns.push(Arc::new(StringArray::from(vec![constant.as_str(); rows.num_rows()])));
         }
         RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(encoding_error)
     }
 
-    /// 128 bits of a SHA-256 over the job's id and the hit's own values as they are written. It does not depend on the
-    /// window, so the same hit found under other windows has the same id.
-    fn hit_id(&self, values: &[ArrayRef], row: usize) -> String {
-        let mut hash = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
+    /// For each row 128 bits of BLAKE3 over the job's id and the hit's own values as they are written. They do not depend
+    /// on the window, so the same hit found under other windows has the same id. Who signs in chooses some of the values,
+    /// so the hash has to be one that nobody can find two texts for; SHA-256 took a twentieth of a run.
+    fn hit_ids(&self, values: &[ArrayRef], rows: usize) -> StringArray {
+        let mut ids = StringBuilder::with_capacity(rows, rows * ID);
+        let mut bytes = Vec::new();
+        for row in 0..rows {
+            bytes.clear();
+            self.put_values(values, row, &mut bytes);
+            ids.append_value(&blake3::hash(&bytes).to_hex()[..ID]);
+        }
+        ids.finish()
+    }
+
+    /// What tells a hit from others, each part after its length.
+    fn put_values(&self, values: &[ArrayRef], row: usize, bytes: &mut Vec<u8>) {
+        let mut part = |part: Option<&[u8]>| {
+            // No value has the length of a null.
+            let length = part.map_or(u64::MAX, |part| part.len() as u64);
+            bytes.extend(length.to_le_bytes());
+            bytes.extend(part.unwrap_or_default());
         };
-        part(self.constants[0].as_bytes());
+        part(Some(self.constants[0].as_bytes()));
         for value in values {
             if value.is_null(row) {
-                // No value has this length.
-                part(b"\0null");
+                part(None);
                 continue;
             }
             match value.data_type() {
-                DataType::Utf8 => part(value.as_string::<i32>().value(row).as_bytes()),
+                DataType::Utf8 => part(Some(value.as_string::<i32>().value(row).as_bytes())),
                 DataType::Timestamp(..) => {
-                    part(&value.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes());
+                    part(Some(&value.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes()));
                 }
-                DataType::Int64 => part(&value.as_primitive::<Int64Type>().value(row).to_le_bytes()),
-                DataType::Float64 => part(&value.as_primitive::<Float64Type>().value(row).to_bits().to_le_bytes()),
-                DataType::Boolean => part(&[u8::from(value.as_boolean().value(row))]),
+                DataType::Int64 => part(Some(&value.as_primitive::<Int64Type>().value(row).to_le_bytes())),
+                DataType::Float64 => {
+                    part(Some(&value.as_primitive::<Float64Type>().value(row).to_bits().to_le_bytes()));
+                }
+                DataType::Boolean => part(Some(&[u8::from(value.as_boolean().value(row))])),
                 _ => {
                     let options = FormatOptions::default();
                     let text = ArrayFormatter::try_new(value.as_ref(), &options).map(|f| f.value(row).to_string());
-                    part(text.unwrap_or_default().as_bytes());
+                    part(Some(text.unwrap_or_default().as_bytes()));
                 }
             }
         }
-        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
-        hash.finalize().iter().take(16).flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
     }
 }
 
@@ -225,7 +253,7 @@ impl<'a> WindowWriter<'a> {
     pub(crate) fn finish(mut self) -> Result<WindowRows> {
         self.over_limit.sort();
         Ok(WindowRows {
-            file: self.writer.into_inner().map_err(encoding_error)?,
+            file: self.writer.into_inner().map_err(encoding_error)?.into(),
             hits: self.hits,
             kql_rows: self.kql_rows,
             over_limit: self.over_limit,

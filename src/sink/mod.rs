@@ -32,7 +32,7 @@ pub use claims::Claim;
 pub(crate) use claims::{Claims, Standing, Take, host, live_claims};
 pub(crate) use commit::Seen;
 pub use history::{DoneWindow, Ending, FailedWindow, RunEntry};
-pub(crate) use hits::{HitSchema, WindowRows, WindowWriter, stretches};
+pub(crate) use hits::{HitBytes, HitSchema, WindowRows, WindowWriter, stretches};
 pub(crate) use read::HitReader;
 pub(crate) use record::VERSION;
 pub use record::{

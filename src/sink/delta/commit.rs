@@ -25,8 +25,9 @@ use futures::{StreamExt, stream};
 use super::{DeltaOutput, File, WINDOW, rows, schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::commit::Seen;
+use crate::sink::hits::HitBytes;
 use crate::sink::record::{HitFile, RunRecord};
-use crate::sink::table::{Table, sha256};
+use crate::sink::table::Table;
 
 /// Requests for the windows of a chunk that are made at once.
 const CONCURRENT_WINDOWS: usize = 32;
@@ -91,12 +92,11 @@ impl Table {
     /// Puts hits, rows and records of some windows in place, in this order; each window that is still as it was seen.
     ///
     /// Gives what became of each. A window that conflicts keeps no other from being committed.
-    pub(crate) async fn commit_together(&self, windows: Vec<(Vec<u8>, RunRecord, Seen)>) -> Vec<Result<RunRecord>> {
+    pub(crate) async fn commit_together(&self, windows: Vec<(HitBytes, RunRecord, Seen)>) -> Vec<Result<RunRecord>> {
         let mut pending: Vec<Pending> = windows
             .into_iter()
             .map(|(hits, record, seen)| {
-                let (hits, renew) = (Bytes::from(hits), false);
-                let digest = sha256(&hits);
+                let (HitBytes { bytes: hits, sha256: digest }, renew) = (hits, false);
                 Pending { record, hits, digest, seen, renew, added: None, place: None, failure: None }
             })
             .collect();
