@@ -18,7 +18,7 @@ use hashbrown::HashTable;
 use super::codes::Codes;
 use super::gather::{Pairs, Place, SideColumns};
 use super::index::{Index, Match};
-use super::pairs::{Apart, codes, passing};
+use super::pairs::{Apart, by_event, codes, passing};
 use super::rows::Rows;
 use super::spec::{Side, Spec, alone};
 use crate::functions::Lists;
@@ -127,12 +127,13 @@ impl Counter {
         }
     }
 
-    /// Begins with a slice.
-    pub(super) fn begin<'a>(&mut self, spec: &'a Spec, index: &'a Index<'a>) -> Result<Events<'a>> {
+    /// Begins with a slice, of which these later events are `reached`.
+    pub(super) fn begin<'a>(&mut self, spec: &'a Spec, index: &'a Index<'a>, reached: &[u32]) -> Result<Events<'a>> {
         self.slice = self.held.len();
         self.held.extend(index.rows().iter().map(Arc::clone));
-        let apart = Apart::new(spec, index)?;
-        let groups = self.groups(index.rows(), Side::Then, index.places())?;
+        let apart = Apart::new(spec, index, reached)?;
+        let places: Vec<Place> = reached.iter().map(|event| index.places()[*event as usize]).collect();
+        let groups = by_event(index, reached, &self.groups(index.rows(), Side::Then, &places)?);
         Ok(Events { index, apart, groups })
     }
 

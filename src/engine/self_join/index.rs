@@ -193,7 +193,7 @@ impl<'a> Index<'a> {
     /// The group of an event's key in a table, new if need be.
     fn group(&mut self, table: Table, hash: u64, event: u32) -> u32 {
         let place = self.places[event as usize];
-        let slot = match self.find(table, hash, place, &self.then_keys) {
+        let slot = match self.find(table, hash, place) {
             Ok(group) => {
                 self.groups[group as usize].end += 1;
                 return group;
@@ -226,8 +226,8 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The group of a table that has the key of `place`, whose side has `keys`; or else the slot that is free for it.
-    fn find(&self, table: Table, hash: u64, place: Place, keys: &[KeyColumn<'_>]) -> std::result::Result<u32, usize> {
+    /// The group of a table that has the key of a later event; or else the slot that is free for it.
+    fn find(&self, table: Table, hash: u64, place: Place) -> std::result::Result<u32, usize> {
         let mut slot = hash as usize & (table.slots - 1);
         loop {
             let found = self.slots[table.at + slot];
@@ -236,7 +236,7 @@ impl<'a> Index<'a> {
             }
             if found.tag == tag(hash) {
                 let group = &self.groups[found.group as usize - 1];
-                let is_it = || self.exact || self.same_key(place, keys, self.places[group.one as usize]);
+                let is_it = || self.exact || self.same_key(place, &self.then_keys, self.places[group.one as usize]);
                 if group.hash == hash && is_it() {
                     return Ok(found.group - 1);
                 }
@@ -331,14 +331,55 @@ impl<'a> Index<'a> {
         let mut matches = Vec::with_capacity(passed.len());
         for (hash, row) in passed {
             let first = Place { batch: batch as u32, row: *row };
-            let time = times[*row as usize];
-            let Ok(group) = self.find(self.tables[self.table(time)], *hash, first, &self.first_keys) else { continue };
-            let (begin, end) = self.reach(&self.groups[group as usize], time);
-            if begin < end {
-                matches.push(Match { first, begin, end });
-            }
+            matches.extend(self.match_of(*hash, first, times[*row as usize]));
         }
         (matches, asked, passed.len())
+    }
+
+    /// The match of a first event.
+    fn match_of(&self, hash: u64, first: Place, time: i64) -> Option<Match> {
+        let table = self.tables[self.table(time)];
+        let mut slot = hash as usize & (table.slots - 1);
+        loop {
+            let found = self.slots[table.at + slot];
+            if found.group == 0 {
+                return None;
+            }
+            if found.tag == tag(hash) {
+                let group = &self.groups[found.group as usize - 1];
+                if group.hash == hash {
+                    // Most keys have nothing in reach, which is quicker to see than whether texts are the same.
+                    let (begin, end) = self.reach(group, time);
+                    let is_near = begin < end;
+                    if is_near
+                        && (self.exact || self.same_key(first, &self.first_keys, self.places[group.one as usize]))
+                    {
+                        return Some(Match { first, begin, end });
+                    }
+                    if self.exact {
+                        return None;
+                    }
+                }
+            }
+            slot = (slot + 1) & (table.slots - 1);
+        }
+    }
+
+    /// The later events that some matches have, in their order.
+    pub(super) fn reached<'m>(&self, matches: impl Iterator<Item = &'m Match>) -> Vec<u32> {
+        // Matches of one key overlap, so that only the ends of each are marked.
+        let mut marks = vec![0_i32; self.events.len() + 1];
+        for found in matches {
+            marks[found.begin as usize] += 1;
+            marks[found.end as usize] -= 1;
+        }
+        let mut is_reached = vec![false; self.places.len()];
+        let mut within = 0;
+        for (event, mark) in self.events.iter().zip(marks) {
+            within += mark;
+            is_reached[*event as usize] |= within > 0;
+        }
+        (0..).zip(is_reached).filter_map(|(event, is_reached)| is_reached.then_some(event)).collect()
     }
 
     /// Events of a group in `(time, time + span]`.

@@ -34,6 +34,13 @@ pub(super) fn codes(
         .collect())
 }
 
+/// Codes of the events that are `reached`, by the number of the event.
+pub(super) fn by_event(index: &Index<'_>, reached: &[u32], codes: &[u32]) -> Vec<u32> {
+    let mut all = vec![NULL; index.places().len()];
+    reached.iter().zip(codes).for_each(|(event, code)| all[*event as usize] = *code);
+    all
+}
+
 /// The texts of the later events that those of their first events must differ from.
 pub(super) struct Apart<'a> {
     spec: &'a Spec,
@@ -44,9 +51,12 @@ pub(super) struct Apart<'a> {
 pub(super) struct Firsts(Vec<Vec<u32>>);
 
 impl<'a> Apart<'a> {
-    pub(super) fn new(spec: &'a Spec, index: &Index<'_>) -> Result<Self> {
-        let then = spec.apart.iter();
-        let then = then.map(|(_, text)| codes(spec, index.rows(), *text, index.places().iter().copied()));
+    /// Of the events that are `reached`.
+    pub(super) fn new(spec: &'a Spec, index: &Index<'_>, reached: &[u32]) -> Result<Self> {
+        let then = spec.apart.iter().map(|(_, text)| {
+            let places = reached.iter().map(|event| index.places()[*event as usize]);
+            Ok(by_event(index, reached, &codes(spec, index.rows(), *text, places)?))
+        });
         Ok(Self { spec, then: then.collect::<Result<_>>()? })
     }
 

@@ -271,11 +271,25 @@ impl Task {
         if index.is_empty() {
             return Ok(true);
         }
+        let mut found = Vec::with_capacity(index.rows().len());
+        for batch in 0..index.rows().len() {
+            let matches = find(&index, batch, &mut self.passed, &self.metrics)?;
+            memory.try_grow(size_of_val(matches.as_slice()))?;
+            found.push(matches);
+            tokio::task::consume_budget().await;
+        }
+        let reached = {
+            let _compute = self.metrics.baseline.elapsed_compute().timer();
+            let _join = self.metrics.join_time.timer();
+            index.reached(found.iter().flatten())
+        };
+        if reached.is_empty() {
+            return Ok(true);
+        }
         match &mut self.sink {
             Sink::Counts(counter) => {
-                let events = counter.begin(&spec, &index)?;
-                for batch in 0..index.rows().len() {
-                    let found = find(&index, batch, &mut self.passed, &self.metrics)?;
+                let events = counter.begin(&spec, &index, &reached)?;
+                for found in found {
                     let mut left = found.as_slice();
                     while !left.is_empty() {
                         let done = {
@@ -293,10 +307,9 @@ impl Task {
                 counter.end()?;
             }
             Sink::Rows(_) => {
-                let apart = Apart::new(&spec, &index)?;
+                let apart = Apart::new(&spec, &index, &reached)?;
                 let mut pairs = Pairs::default();
-                for batch in 0..index.rows().len() {
-                    let found = find(&index, batch, &mut self.passed, &self.metrics)?;
+                for found in found {
                     let firsts = apart.firsts(&index, &found)?;
                     for (number, each) in found.iter().enumerate() {
                         for event in index.later(each) {
