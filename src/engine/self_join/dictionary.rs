@@ -16,16 +16,16 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::codes::Codes;
-use super::rows::mix;
+use super::index::mix;
 use super::spec::{Lifted, Side, Spec, alone};
 use super::strings::Strings;
 
 /// Hashes prune; equality is decided on the strings.
 const HASHES: RandomState = RandomState::with_seed(0x5e1f_4b17);
 
-/// The hash of a text. Half of it takes half of the cache.
-fn hash(text: &str) -> u32 {
-    (HASHES.hash_one(text.as_bytes()) >> 32) as u32
+/// The hash of a text; of none any. Half of it takes half of the cache.
+pub(super) fn hash_of(text: Option<&str>) -> u32 {
+    text.map_or(0, |text| (HASHES.hash_one(text.as_bytes()) >> 32) as u32)
 }
 
 /// Where the values of a dictionary lie. The Parquet reader makes a new array for each batch over the same buffers.
@@ -50,6 +50,7 @@ impl Address {
 #[derive(Debug)]
 pub(super) struct Values {
     pub(super) strings: Strings,
+    /// None where they are worked out when they are asked for.
     pub(super) hashes: Vec<u32>,
     pub(super) codes: Vec<u32>,
     firsts: OnceLock<Option<Vec<i32>>>,
@@ -137,10 +138,9 @@ impl Dictionary {
             }
             let null = nulls.map(|_| of_null(spec, &text.lifted)).transpose()?.flatten();
             let strings = Strings::Views(rows.clone(), null);
-            let hashes: Vec<u32> = match text.hashed {
-                true => {
-                    (0..rows.len()).map(|row| if wanted(row) { strings.get(row).map_or(0, hash) } else { 0 }).collect()
-                }
+            // Few rows are asked for more than the first column of a key.
+            let hashes: Vec<u32> = match Side::BOTH.iter().any(|side| spec.side(*side).keys.first() == Some(&at)) {
+                true => (0..rows.len()).map(|row| if wanted(row) { hash_of(strings.get(row)) } else { 0 }).collect(),
                 false => Vec::new(),
             };
             memory.try_grow(size_of_val(hashes.as_slice()))?;
@@ -195,7 +195,7 @@ impl Dictionary {
             let strings = array.as_string::<i32>().clone();
             let mut hashes = Vec::new();
             if text.hashed {
-                hashes.extend(strings.iter().map(|text| text.map_or(0, hash)));
+                hashes.extend(strings.iter().map(hash_of));
             }
             let codes = if text.coded { codes.of_texts(&strings)? } else { Vec::new() };
             memory.try_grow(array.get_array_memory_size() + hashes.len() * 4 + codes.len() * 4)?;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use datafusion::common::Result;
 
 use super::dictionary::Dictionary;
-use super::rows::{Rows, mix, spread};
+use super::index::{mix, spread};
+use super::rows::Rows;
 use super::spec::{Side, Spec};
 
 /// Columns whose places a hash holds as a whole: each step of it can be taken back.

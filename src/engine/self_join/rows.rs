@@ -85,37 +85,12 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// The columns of a side's key: places, and hashes by place.
-    pub(super) fn keys<'a>(&'a self, spec: &Spec, side: Side) -> Result<Vec<(&'a [i32], &'a [u32])>> {
-        let keys = spec.side(side).keys.iter().map(|text| {
-            let column = self.text(spec.texts[*text].lifted.column)?;
-            Ok((column.places(), column.dictionary.text(*text)?.hashes.as_slice()))
-        });
-        keys.collect()
-    }
-
     pub(super) fn text(&self, column: usize) -> Result<&TextColumn> {
         match &self.columns[column] {
             Column::Text(text) => Ok(text),
             Column::Other(array) => internal_err!("column {column} is {}, not text", array.data_type()),
         }
     }
-}
-
-/// The hash of a row's key.
-pub(super) fn hash(keys: &[(&[i32], &[u32])], row: usize) -> u64 {
-    spread(keys.iter().fold(0, |hash, (places, hashes)| mix(hash, hashes[places[row] as usize])))
-}
-
-/// Adds a part to a hash.
-pub(super) fn mix(hash: u64, part: u32) -> u64 {
-    (hash.rotate_left(32) ^ u64::from(part)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// Ends a hash of parts.
-pub(super) fn spread(hash: u64) -> u64 {
-    // The low bits of a product depend on few.
-    hash ^ hash >> 32
 }
 
 /// The least and the greatest time.

@@ -273,7 +273,7 @@ impl Task {
         }
         let mut found = Vec::with_capacity(index.rows().len());
         for batch in 0..index.rows().len() {
-            let matches = find(&index, batch, &mut self.passed, &self.metrics)?;
+            let matches = find(&index, batch, &mut self.passed, &self.metrics);
             memory.try_grow(size_of_val(matches.as_slice()))?;
             found.push(matches);
             tokio::task::consume_budget().await;
@@ -335,11 +335,11 @@ impl Task {
 }
 
 /// The matches of a batch's first events.
-fn find(index: &Index<'_>, batch: usize, passed: &mut Passed, metrics: &Metrics) -> Result<Vec<Match>> {
+fn find(index: &Index<'_>, batch: usize, passed: &mut Passed, metrics: &Metrics) -> Vec<Match> {
     let _compute = metrics.baseline.elapsed_compute().timer();
     let _join = metrics.join_time.timer();
-    let (found, asked, passed) = index.matches(batch, passed)?;
+    let (found, asked, passed) = index.matches(batch, passed);
     metrics.first_rows.add(asked);
     metrics.pruned_rows.add(asked - passed);
-    Ok(found)
+    found
 }

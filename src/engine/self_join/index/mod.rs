@@ -1,16 +1,22 @@
-//! The later events of a slice by key and stretch of time, with a bitmap in front.
+//! The later events of a slice by key and stretch of time, with bitmaps in front.
+
+mod keys;
+mod lookup;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::Result;
 
+pub(super) use keys::{mix, spread};
+pub(super) use lookup::{Match, Passed};
+
 use super::gather::Place;
 use super::kin::{Kin, hash as among_kin};
 use super::line::Slice;
-use super::rows::{Rows, hash};
+use super::rows::Rows;
 use super::spec::{Side, Spec};
-use super::strings::Strings;
+use keys::Keys;
 
 /// Bits of the bitmap for each slot of a table. A table has two to four slots for each event.
 const BITS: usize = 16;
@@ -53,55 +59,21 @@ struct Group {
     end: u32,
 }
 
-/// A column of the key in one batch.
-struct KeyColumn<'a> {
-    places: &'a [i32],
-    strings: &'a Strings,
-    /// Equal for equal texts of equal dictionaries, in a slice.
-    dictionary: u32,
-}
-
-/// A first event and the later events in its reach.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Match {
-    pub(super) first: Place,
-    begin: u32,
-    end: u32,
-}
-
-impl Match {
-    /// How many later events there are.
-    pub(super) fn len(&self) -> usize {
-        (self.end - self.begin) as usize
-    }
-}
-
-/// Room for the first events that pass the bitmap, used again for each batch: hash and row.
-#[derive(Debug, Default)]
-pub(super) struct Passed(Vec<(u64, u32)>);
-
-impl Passed {
-    /// Room for some events and one more.
-    fn room(&mut self, events: usize) -> &mut [(u64, u32)] {
-        if self.0.len() <= events {
-            self.0.resize(events + 1, (0, 0));
-        }
-        &mut self.0
-    }
-}
-
 /// The later events of a slice.
 pub(super) struct Index<'a> {
     spec: &'a Spec,
     rows: &'a [Arc<Rows>],
-    /// By batch, and in it by column of the key.
-    first_keys: Vec<KeyColumn<'a>>,
-    then_keys: Vec<KeyColumn<'a>>,
+    /// By batch.
+    first_keys: Vec<Keys<'a>>,
+    then_keys: Vec<Keys<'a>>,
     /// By stretch, from the one before the first event's.
     tables: Vec<Table>,
     slots: Vec<Slot>,
     /// Which hashes the slots of a table can hold.
     bits: Vec<u64>,
+    /// Which hashes the first columns of keys can have that are in a table. Of a first event nothing else is looked at, as a
+    /// rule. None where it is as quick to look at all columns: of kin, and of keys of one.
+    heads: Option<Vec<u64>>,
     /// The batches, if they are kin: all hashes are those among kin, then.
     kin: Option<Kin<'a>>,
     /// Whether equal hashes are equal keys.
@@ -124,16 +96,18 @@ pub(super) struct Index<'a> {
 impl<'a> Index<'a> {
     pub(super) fn new(spec: &'a Spec, slice: &'a Slice<Rows>) -> Result<Self> {
         let kin = Kin::of(spec, &slice.rows)?;
-        let events = events(spec, slice, kin.as_ref())?;
         let mut known = HashMap::new();
+        let then_keys = Keys::of(spec, &slice.rows, Side::Then, &mut known)?;
+        let events = events(slice, &then_keys, kin.as_ref());
         let mut index = Self {
             spec,
             rows: &slice.rows,
-            first_keys: key_columns(spec, &slice.rows, Side::First, &mut known)?,
-            then_keys: key_columns(spec, &slice.rows, Side::Then, &mut known)?,
+            first_keys: Keys::of(spec, &slice.rows, Side::First, &mut known)?,
+            then_keys,
             tables: Vec::new(),
             slots: Vec::new(),
             bits: Vec::new(),
+            heads: (kin.is_none() && spec.side(Side::Then).keys.len() > 1).then(Vec::new),
             exact: kin.as_ref().is_some_and(Kin::is_exact),
             kin,
             groups: Vec::with_capacity(events.len()),
@@ -182,6 +156,9 @@ impl<'a> Index<'a> {
             self.tables[stretch] = table;
             self.slots.resize(table.at + table.slots, Slot::default());
             self.bits.resize(self.slots.len() * BITS / 64, 0);
+            if let Some(heads) = &mut self.heads {
+                heads.resize(self.bits.len(), 0);
+            }
             let first = self.groups.len();
             groups.clear();
             // Events of a slice are counted in 32 bits: memory ends before.
@@ -200,8 +177,10 @@ impl<'a> Index<'a> {
             }
             Err(slot) => slot,
         };
-        let bit = bit(table, hash);
-        self.bits[bit / 64] |= 1 << (bit % 64);
+        set(&mut self.bits, table, hash);
+        if let Some(heads) = &mut self.heads {
+            set(heads, table, self.then_keys[place.batch as usize].head(place.row as usize));
+        }
         self.groups.push(Group { hash, one: event, begin: 0, end: 1 });
         self.slots[slot] = Slot { tag: tag(hash), group: self.groups.len() as u32 };
         self.groups.len() as u32 - 1
@@ -236,7 +215,7 @@ impl<'a> Index<'a> {
             }
             if found.tag == tag(hash) {
                 let group = &self.groups[found.group as usize - 1];
-                let is_it = || self.exact || self.same_key(place, &self.then_keys, self.places[group.one as usize]);
+                let is_it = || self.exact || self.is_of(&self.then_keys, place, group);
                 if group.hash == hash && is_it() {
                     return Ok(found.group - 1);
                 }
@@ -245,15 +224,10 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Whether the key of `place`, whose side has `keys`, is that of the later event at `one`.
-    fn same_key(&self, place: Place, keys: &[KeyColumn<'_>], one: Place) -> bool {
-        let columns = self.spec.side(Side::Then).keys.len();
-        let of = |batch: u32| batch as usize * columns..(batch as usize + 1) * columns;
-        keys[of(place.batch)].iter().zip(&self.then_keys[of(one.batch)]).all(|(mine, theirs)| {
-            let (my, their) = (mine.places[place.row as usize], theirs.places[one.row as usize]);
-            mine.dictionary == theirs.dictionary && my == their
-                || mine.strings.same(my as usize, theirs.strings, their as usize)
-        })
+    /// Whether the key of `place`, whose side has `keys`, is that of a group.
+    fn is_of(&self, keys: &[Keys<'_>], place: Place, group: &Group) -> bool {
+        let one = self.places[group.one as usize];
+        keys[place.batch as usize].same(place.row as usize, &self.then_keys[one.batch as usize], one.row as usize)
     }
 
     /// The number of the table for a time; a number that no table has where there is none.
@@ -276,11 +250,6 @@ impl<'a> Index<'a> {
         &self.places
     }
 
-    /// The numbers of a match's later events, in order of time.
-    pub(super) fn later(&self, found: &Match) -> &[u32] {
-        &self.events[found.begin as usize..found.end as usize]
-    }
-
     /// Bytes that it takes.
     pub(super) fn size(&self) -> usize {
         self.tables.capacity() * size_of::<Table>()
@@ -289,124 +258,24 @@ impl<'a> Index<'a> {
             + self.times.capacity() * size_of::<i64>()
             + self.events.capacity() * size_of::<u32>()
             + self.places.capacity() * size_of::<Place>()
-            + self.bits.capacity() * size_of::<u64>()
+            + (self.bits.capacity() + self.heads.as_ref().map_or(0, Vec::capacity)) * size_of::<u64>()
             + self.kin.as_ref().map_or(0, Kin::size)
-    }
-
-    /// The matches of the first events of a batch, how many of these events were asked for, and how many of them passed
-    /// the bitmap.
-    pub(super) fn matches(&self, batch: usize, passed: &mut Passed) -> Result<(Vec<Match>, usize, usize)> {
-        let rows = &self.rows[batch];
-        if self.is_empty() || rows.bounds.0 > self.to || rows.bounds.1 < self.from {
-            return Ok((Vec::new(), 0, 0));
-        }
-        match self.kin.as_ref().map(|kin| kin.places(batch)) {
-            None => {
-                let keys = rows.keys(self.spec, Side::First)?;
-                Ok(self.ask(batch, passed, |row| hash(&keys, row)))
-            }
-            // Most keys are of two columns. So there is no loop for each row.
-            Some([one, two]) => Ok(self.ask(batch, passed, |row| among_kin([one[row], two[row]].into_iter()))),
-            Some(all) => Ok(self.ask(batch, passed, |row| among_kin(all.iter().map(|places| places[row])))),
-        }
-    }
-
-    /// What `matches` gives, where keys have these hashes by row.
-    fn ask(&self, batch: usize, passed: &mut Passed, hash: impl Fn(usize) -> u64) -> (Vec<Match>, usize, usize) {
-        let rows = &self.rows[batch];
-        let times = rows.times.as_ref();
-        let asked = rows.first.count_set_bits();
-        // In two steps, so that the misses of the second do not stand in the way of the first.
-        let passed = passed.room(asked);
-        let mut many = 0;
-        for row in rows.first.set_indices() {
-            let Some(table) = self.tables.get(self.table(times[row])).filter(|table| table.slots > 0) else { continue };
-            let hash = hash(row);
-            let bit = bit(*table, hash);
-            // Who passes cannot be foreseen, so that it is quicker to write all and to keep those.
-            passed[many] = (hash, row as u32);
-            many += (self.bits[bit / 64] >> (bit % 64) & 1) as usize;
-        }
-        let passed = &passed[..many];
-        let mut matches = Vec::with_capacity(passed.len());
-        for (hash, row) in passed {
-            let first = Place { batch: batch as u32, row: *row };
-            matches.extend(self.match_of(*hash, first, times[*row as usize]));
-        }
-        (matches, asked, passed.len())
-    }
-
-    /// The match of a first event.
-    fn match_of(&self, hash: u64, first: Place, time: i64) -> Option<Match> {
-        let table = self.tables[self.table(time)];
-        let mut slot = hash as usize & (table.slots - 1);
-        loop {
-            let found = self.slots[table.at + slot];
-            if found.group == 0 {
-                return None;
-            }
-            if found.tag == tag(hash) {
-                let group = &self.groups[found.group as usize - 1];
-                if group.hash == hash {
-                    // Most keys have nothing in reach, which is quicker to see than whether texts are the same.
-                    let (begin, end) = self.reach(group, time);
-                    let is_near = begin < end;
-                    if is_near
-                        && (self.exact || self.same_key(first, &self.first_keys, self.places[group.one as usize]))
-                    {
-                        return Some(Match { first, begin, end });
-                    }
-                    if self.exact {
-                        return None;
-                    }
-                }
-            }
-            slot = (slot + 1) & (table.slots - 1);
-        }
-    }
-
-    /// The later events that some matches have, in their order.
-    pub(super) fn reached<'m>(&self, matches: impl Iterator<Item = &'m Match>) -> Vec<u32> {
-        // Matches of one key overlap, so that only the ends of each are marked.
-        let mut marks = vec![0_i32; self.events.len() + 1];
-        for found in matches {
-            marks[found.begin as usize] += 1;
-            marks[found.end as usize] -= 1;
-        }
-        let mut is_reached = vec![false; self.places.len()];
-        let mut within = 0;
-        for (event, mark) in self.events.iter().zip(marks) {
-            within += mark;
-            is_reached[*event as usize] |= within > 0;
-        }
-        (0..).zip(is_reached).filter_map(|(event, is_reached)| is_reached.then_some(event)).collect()
-    }
-
-    /// Events of a group in `(time, time + span]`.
-    fn reach(&self, group: &Group, time: i64) -> (u32, u32) {
-        let times = &self.times[group.begin as usize..group.end as usize];
-        // A sum beyond all times is beyond all events as well.
-        let last = time.saturating_add(self.spec.span);
-        let begin = times.partition_point(|then| *then <= time);
-        let end = begin + times[begin..].partition_point(|then| *then <= last);
-        (group.begin + begin as u32, group.begin + end as u32)
     }
 }
 
 /// The later events of a slice in order of time.
-fn events(spec: &Spec, slice: &Slice<Rows>, kin: Option<&Kin<'_>>) -> Result<Vec<Event>> {
+fn events(slice: &Slice<Rows>, keys: &[Keys<'_>], kin: Option<&Kin<'_>>) -> Vec<Event> {
     let mut events = Vec::with_capacity(slice.rows.iter().map(|rows| rows.then.len()).sum());
     for (batch, rows) in slice.rows.iter().enumerate() {
         if rows.bounds.0 > slice.to || rows.bounds.1 < slice.from {
             continue;
         }
-        let keys = rows.keys(spec, Side::Then)?;
         let of_kin = kin.map(|kin| kin.places(batch));
         for row in &rows.then {
             let (time, at) = (rows.times[*row as usize], *row as usize);
             if slice.from <= time && time <= slice.to {
                 let hash = match of_kin {
-                    None => hash(&keys, at),
+                    None => keys[batch].hash(at),
                     Some(all) => among_kin(all.iter().map(|places| places[at])),
                 };
                 // Batches of a slice, and rows of a batch, are far from 2^32.
@@ -418,31 +287,7 @@ fn events(spec: &Spec, slice: &Slice<Rows>, kin: Option<&Kin<'_>>) -> Result<Vec
     if !events.is_sorted_by_key(|event| event.time) {
         events.sort_by_key(|event| event.time);
     }
-    Ok(events)
-}
-
-/// The columns of a side's key in each batch.
-fn key_columns<'a>(
-    spec: &Spec,
-    rows: &'a [Arc<Rows>],
-    side: Side,
-    known: &mut HashMap<(usize, *const ()), u32>,
-) -> Result<Vec<KeyColumn<'a>>> {
-    let mut columns = Vec::new();
-    for rows in rows {
-        for text in &spec.side(side).keys {
-            let column = rows.text(spec.texts[*text].lifted.column)?;
-            let one = (*text, Arc::as_ptr(&column.dictionary).cast());
-            let next = known.len() as u32;
-            let dictionary = *known.entry(one).or_insert(next);
-            columns.push(KeyColumn {
-                places: column.places(),
-                strings: &column.dictionary.text(*text)?.strings,
-                dictionary,
-            });
-        }
-    }
-    Ok(columns)
+    events
 }
 
 /// Time as a number that begins at zero.
@@ -458,4 +303,16 @@ fn tag(hash: u64) -> u32 {
 /// The bit of a hash in a table.
 fn bit(table: Table, hash: u64) -> usize {
     table.at * BITS + ((hash >> 24) as usize & (table.slots * BITS - 1))
+}
+
+/// Sets the bit of a hash in a table.
+fn set(bits: &mut [u64], table: Table, hash: u64) {
+    let bit = bit(table, hash);
+    bits[bit / 64] |= 1 << (bit % 64);
+}
+
+/// Whether the bit of a hash in a table is set, as a number.
+fn is_set(bits: &[u64], table: Table, hash: u64) -> usize {
+    let bit = bit(table, hash);
+    (bits[bit / 64] >> (bit % 64) & 1) as usize
 }
