@@ -24,6 +24,7 @@ mod exec;
 mod gather;
 mod index;
 mod kin;
+mod late;
 mod line;
 mod outputs;
 mod own;

@@ -11,18 +11,19 @@ use super::codes::NULL;
 use super::gather::{Pairs, Place, SideColumns};
 use super::index::{Index, Match};
 use super::rows::Rows;
-use super::spec::Spec;
+use super::spec::{Side, Spec};
 
-/// The codes of a text at some rows.
+/// The codes of a text at some rows of a side.
 pub(super) fn codes(
     spec: &Spec,
+    side: Side,
     rows: &[Arc<Rows>],
     text: usize,
     places: impl Iterator<Item = Place>,
 ) -> Result<Vec<u32>> {
     let column = spec.texts[text].lifted.column;
     let columns = rows.iter().map(|rows| {
-        let column = rows.text(column)?;
+        let column = rows.text_of(side, column)?;
         Ok((column.places(), column.dictionary.text(text)?.codes.as_slice()))
     });
     let columns = columns.collect::<Result<Vec<(&[i32], &[u32])>>>()?;
@@ -55,14 +56,15 @@ impl<'a> Apart<'a> {
     pub(super) fn new(spec: &'a Spec, index: &Index<'_>, reached: &[u32]) -> Result<Self> {
         let then = spec.apart.iter().map(|(_, text)| {
             let places = reached.iter().map(|event| index.places()[*event as usize]);
-            Ok(by_event(index, reached, &codes(spec, index.rows(), *text, places)?))
+            Ok(by_event(index, reached, &codes(spec, Side::Then, index.rows(), *text, places)?))
         });
         Ok(Self { spec, then: then.collect::<Result<_>>()? })
     }
 
-    pub(super) fn firsts(&self, index: &Index<'_>, matches: &[Match]) -> Result<Firsts> {
+    /// Of the first events of some matches, which stand in `rows`.
+    pub(super) fn firsts(&self, rows: &[Arc<Rows>], matches: &[Match]) -> Result<Firsts> {
         let first = self.spec.apart.iter();
-        let first = first.map(|(text, _)| codes(self.spec, index.rows(), *text, matches.iter().map(|m| m.first)));
+        let first = first.map(|(text, _)| codes(self.spec, Side::First, rows, *text, matches.iter().map(|m| m.first)));
         Ok(Firsts(first.collect::<Result<_>>()?))
     }
 
