@@ -66,7 +66,6 @@ pub(super) struct CountSpec {
 /// The later events of a slice as the counter sees them.
 pub(super) struct Events<'a> {
     index: &'a Index<'a>,
-    rows: &'a [Arc<Rows>],
     apart: Apart<'a>,
     groups: Vec<u32>,
 }
@@ -128,20 +127,14 @@ impl Counter {
         }
     }
 
-    /// Begins with a slice of some `rows`, of which these later events are `reached`.
-    pub(super) fn begin<'a>(
-        &mut self,
-        spec: &'a Spec,
-        index: &'a Index<'a>,
-        rows: &'a [Arc<Rows>],
-        reached: &[u32],
-    ) -> Result<Events<'a>> {
+    /// Begins with a slice, of which these later events are `reached`.
+    pub(super) fn begin<'a>(&mut self, spec: &'a Spec, index: &'a Index<'a>, reached: &[u32]) -> Result<Events<'a>> {
         self.slice = self.held.len();
-        self.held.extend(rows.iter().map(Arc::clone));
+        self.held.extend(index.rows().iter().map(Arc::clone));
         let apart = Apart::new(spec, index, reached)?;
         let places: Vec<Place> = reached.iter().map(|event| index.places()[*event as usize]).collect();
-        let groups = by_event(index, reached, &self.groups(rows, Side::Then, &places)?);
-        Ok(Events { index, rows, apart, groups })
+        let groups = by_event(index, reached, &self.groups(index.rows(), Side::Then, &places)?);
+        Ok(Events { index, apart, groups })
     }
 
     /// The codes of the groups of some rows of a side.
@@ -149,7 +142,7 @@ impl Counter {
         let mut groups: Option<Vec<u32>> = None;
         for grouping in &self.count.groupings[usize::from(side == Side::Then)] {
             let codes = match grouping {
-                Grouping::Text(text) => codes(&self.spec, side, rows, *text, places.iter().copied())?,
+                Grouping::Text(text) => codes(&self.spec, rows, *text, places.iter().copied())?,
                 Grouping::Time(expression) => {
                     let times = places.iter().map(|place| rows[place.batch as usize].times[place.row as usize]);
                     self.codes.of_numbers(self.times(expression, times.collect())?.iter())?
@@ -174,8 +167,8 @@ impl Counter {
     /// Counts the pairs of some matches. Ends early, with the number of matches done, when there was much to do.
     pub(super) fn add(&mut self, events: &Events<'_>, matches: &[Match], much: usize) -> Result<(usize, u64)> {
         let places: Vec<Place> = matches.iter().map(|found| found.first).collect();
-        let groups = self.groups(events.rows, Side::First, &places)?;
-        let firsts = events.apart.firsts(events.rows, matches)?;
+        let groups = self.groups(events.index.rows(), Side::First, &places)?;
+        let firsts = events.apart.firsts(events.index, matches)?;
         let (mut work, mut pairs) = (0, 0);
         for (number, found) in matches.iter().enumerate() {
             if self.spec.filter.is_some() {
@@ -226,7 +219,7 @@ impl Counter {
         for some in all.chunks(BATCH) {
             let mut pairs = Pairs::default();
             some.iter().for_each(|event| pairs.push(found.first, events.index.places()[*event]));
-            let passes = passing(&self.spec, &SideColumns::new(&self.spec, events.rows, &pairs)?)?;
+            let passes = passing(&self.spec, &SideColumns::new(&self.spec, events.index.rows(), &pairs)?)?;
             for (at, event) in some.iter().enumerate() {
                 if passes.as_ref().is_none_or(|passes| passes.is_valid(at) && passes.value(at)) {
                     let group = self.group(group, events.groups[*event]);

@@ -39,16 +39,15 @@ impl Pairs {
     }
 }
 
-/// The scan's columns of some rows of a side, text plain; nulls instead of those that are not `needed`.
+/// The scan's columns of some rows, text plain; nulls instead of those that are not `needed`.
 pub(super) fn gather<R: Borrow<Rows>>(
     spec: &Spec,
-    side: Side,
     batches: &[R],
     places: &[Place],
     needed: &[bool],
 ) -> Result<RecordBatch> {
     let columns = needed.iter().enumerate().map(|(column, needed)| match needed {
-        true => gather_column(side, batches, places, column),
+        true => gather_column(batches, places, column),
         false => Ok(new_null_array(spec.schema.field(column).data_type(), places.len())),
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
@@ -56,7 +55,7 @@ pub(super) fn gather<R: Borrow<Rows>>(
     Ok(RecordBatch::try_new_with_options(Arc::clone(&spec.schema), columns, &options)?)
 }
 
-fn gather_column<R: Borrow<Rows>>(side: Side, batches: &[R], places: &[Place], column: usize) -> Result<ArrayRef> {
+fn gather_column<R: Borrow<Rows>>(batches: &[R], places: &[Place], column: usize) -> Result<ArrayRef> {
     let of = |batch: usize| &batches[batch].borrow().columns[column];
     if let Some(Column::Other(_)) = batches.first().map(|_| of(0)) {
         let arrays = batches.iter().map(|rows| match &rows.borrow().columns[column] {
@@ -67,19 +66,18 @@ fn gather_column<R: Borrow<Rows>>(side: Side, batches: &[R], places: &[Place], c
         let places: Vec<_> = places.iter().map(|place| (place.batch as usize, place.row as usize)).collect();
         return Ok(interleave(&arrays, &places)?);
     }
-    gather_texts(side, batches, places, column, |dictionary| Ok(dictionary.values()))
+    gather_texts(batches, places, column, |dictionary| Ok(dictionary.values()))
 }
 
 /// What `strings` has for the values of a text column.
 fn gather_texts<R: Borrow<Rows>>(
-    side: Side,
     batches: &[R],
     places: &[Place],
     column: usize,
     strings: impl Fn(&Dictionary) -> Result<&Strings>,
 ) -> Result<ArrayRef> {
     let columns = batches.iter().map(|rows| {
-        let column = rows.borrow().text_of(side, column)?;
+        let column = rows.borrow().text(column)?;
         Ok((column, strings(&column.dictionary)?))
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
@@ -104,8 +102,8 @@ pub(super) struct SideColumns<'a, R> {
 impl<'a, R: Borrow<Rows>> SideColumns<'a, R> {
     pub(super) fn new(spec: &'a Spec, rows: &'a [R], pairs: &'a Pairs) -> Result<Self> {
         let batches = [
-            gather(spec, Side::First, rows, &pairs.first, &spec.side(Side::First).needed)?,
-            gather(spec, Side::Then, rows, &pairs.then, &spec.side(Side::Then).needed)?,
+            gather(spec, rows, &pairs.first, &spec.side(Side::First).needed)?,
+            gather(spec, rows, &pairs.then, &spec.side(Side::Then).needed)?,
         ];
         Ok(Self { spec, rows, pairs, batches })
     }
@@ -119,7 +117,7 @@ impl<'a, R: Borrow<Rows>> SideColumns<'a, R> {
         if let Some(text) = of_side.shown[index] {
             // It has been worked out for each value.
             let column = self.spec.texts[text].lifted.column;
-            return gather_texts(side, self.rows, places, column, |dictionary| Ok(&dictionary.text(text)?.strings));
+            return gather_texts(self.rows, places, column, |dictionary| Ok(&dictionary.text(text)?.strings));
         }
         of_side.columns[index].evaluate(batch)?.into_array(batch.num_rows())
     }

@@ -24,7 +24,6 @@ mod exec;
 mod gather;
 mod index;
 mod kin;
-mod late;
 mod line;
 mod outputs;
 mod own;

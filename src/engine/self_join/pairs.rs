@@ -11,19 +11,18 @@ use super::codes::NULL;
 use super::gather::{Pairs, Place, SideColumns};
 use super::index::{Index, Match};
 use super::rows::Rows;
-use super::spec::{Side, Spec};
+use super::spec::Spec;
 
-/// The codes of a text at some rows of a side.
+/// The codes of a text at some rows.
 pub(super) fn codes(
     spec: &Spec,
-    side: Side,
     rows: &[Arc<Rows>],
     text: usize,
     places: impl Iterator<Item = Place>,
 ) -> Result<Vec<u32>> {
     let column = spec.texts[text].lifted.column;
     let columns = rows.iter().map(|rows| {
-        let column = rows.text_of(side, column)?;
+        let column = rows.text(column)?;
         Ok((column.places(), column.dictionary.text(text)?.codes.as_slice()))
     });
     let columns = columns.collect::<Result<Vec<(&[i32], &[u32])>>>()?;
@@ -56,15 +55,14 @@ impl<'a> Apart<'a> {
     pub(super) fn new(spec: &'a Spec, index: &Index<'_>, reached: &[u32]) -> Result<Self> {
         let then = spec.apart.iter().map(|(_, text)| {
             let places = reached.iter().map(|event| index.places()[*event as usize]);
-            Ok(by_event(index, reached, &codes(spec, Side::Then, index.rows(), *text, places)?))
+            Ok(by_event(index, reached, &codes(spec, index.rows(), *text, places)?))
         });
         Ok(Self { spec, then: then.collect::<Result<_>>()? })
     }
 
-    /// Of the first events of some matches, which stand in `rows`.
-    pub(super) fn firsts(&self, rows: &[Arc<Rows>], matches: &[Match]) -> Result<Firsts> {
+    pub(super) fn firsts(&self, index: &Index<'_>, matches: &[Match]) -> Result<Firsts> {
         let first = self.spec.apart.iter();
-        let first = first.map(|(text, _)| codes(self.spec, Side::First, rows, *text, matches.iter().map(|m| m.first)));
+        let first = first.map(|(text, _)| codes(self.spec, index.rows(), *text, matches.iter().map(|m| m.first)));
         Ok(Firsts(first.collect::<Result<_>>()?))
     }
 

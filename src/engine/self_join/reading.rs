@@ -13,8 +13,6 @@ pub(super) struct Reading {
     pub(super) sides: u8,
     /// Nothing is asked of its values that a dictionary of them would save: hashes at most.
     pub(super) as_it_stands: bool,
-    /// First events can be asked for it once they have matches.
-    pub(super) can_wait: bool,
 }
 
 impl Reading {
@@ -33,10 +31,7 @@ impl Reading {
         for text in spec.texts.iter().filter(|text| text.lifted.column == column) {
             as_it_stands &= !text.coded && text.as_it_stands;
         }
-        let first = spec.side(Side::First);
-        let finds_matches = |text: &usize| spec.texts[*text].lifted.column == column;
-        let can_wait = !as_it_stands && !first.keys.iter().any(finds_matches) && !first.rest.iter().any(of);
-        Self { sides, as_it_stands, can_wait }
+        Self { sides, as_it_stands }
     }
 
     /// Columns with more of it are better read after others: they keep no rows from a side, or from one only.

@@ -17,7 +17,7 @@ use super::seen::Seen;
 use super::spec::{Side, Spec, needed};
 
 /// A text column: for each row the place of its value in a dictionary.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct TextColumn {
     /// Never outside of the dictionary.
     keys: ScalarBuffer<i32>,
@@ -26,21 +26,9 @@ pub(super) struct TextColumn {
     /// Whether the keys of nulls mean nothing. In the columns that texts are made of a null has a key of its own.
     keyless: bool,
     pub(super) dictionary: Arc<Dictionary>,
-    /// The rows' texts, where keys of rows that can only be first events are not known.
-    late: Option<StringViewArray>,
 }
 
 impl TextColumn {
-    /// A column whose rows have these places, as far as anybody asks.
-    pub(super) fn of_places(places: Vec<i32>, dictionary: Arc<Dictionary>) -> Self {
-        Self { keys: places.into(), nulls: None, keyless: false, dictionary, late: None }
-    }
-
-    /// The texts that first events have to be asked for, if there are any.
-    pub(super) fn late(&self) -> Option<&StringViewArray> {
-        self.late.as_ref()
-    }
-
     /// The places of the rows' values, of a column that texts are made of.
     pub(super) fn places(&self) -> &[i32] {
         debug_assert!(!self.keyless);
@@ -49,11 +37,7 @@ impl TextColumn {
 
     /// Takes the rows of a mask from sides that their values keep them from.
     fn keep(&self, sides: &Sides, mask: &mut [u8]) {
-        if self.late.is_some() {
-            for (row, mask) in mask.iter_mut().enumerate().filter(|(_, mask)| **mask & Side::Then.bit() != 0) {
-                *mask &= sides.of[self.place(row)];
-            }
-        } else if sides.asks_texts == 0 {
+        if sides.asks_texts == 0 {
             let null = sides.of[self.dictionary.null() as usize];
             if let Some(nulls) = &self.nulls {
                 (!nulls.inner()).set_indices().for_each(|row| mask[row] &= null);
@@ -79,7 +63,7 @@ impl TextColumn {
 }
 
 /// A column of the scan.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Column {
     Text(TextColumn),
     /// As it was read; the time is one of these.
@@ -87,19 +71,17 @@ pub(super) enum Column {
 }
 
 /// A batch of the scan.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Rows {
     pub(super) times: ScalarBuffer<i64>,
     pub(super) columns: Vec<Column>,
-    /// Columns as first events have them, where `columns` has less.
-    firsts: Vec<(usize, TextColumn)>,
     /// The rows of the first side.
     pub(super) first: BooleanBuffer,
     /// The rows of the later side.
     pub(super) then: Vec<u32>,
     /// The least and the greatest time of its rows that have one.
     pub(super) bounds: (i64, i64),
-    memory: Vec<Arc<MemoryReservation>>,
+    _memory: MemoryReservation,
 }
 
 impl Rows {
@@ -108,28 +90,6 @@ impl Rows {
             Column::Text(text) => Ok(text),
             Column::Other(array) => internal_err!("column {column} is {}, not text", array.data_type()),
         }
-    }
-
-    /// A text column as the rows of a side have it.
-    pub(super) fn text_of(&self, side: Side, column: usize) -> Result<&TextColumn> {
-        if side == Side::First
-            && let Some((_, text)) = self.firsts.iter().find(|(first, _)| *first == column)
-        {
-            return Ok(text);
-        }
-        let text = self.text(column)?;
-        match side == Side::First && text.late.is_some() {
-            true => internal_err!("first events have not been asked for column {column}"),
-            false => Ok(text),
-        }
-    }
-
-    /// The same rows, with a column as first events have it.
-    pub(super) fn with_firsts(mut self, column: usize, text: TextColumn, memory: MemoryReservation) -> Result<Self> {
-        memory.try_grow(size_of_val(text.keys.as_ref()))?;
-        self.memory.push(Arc::new(memory));
-        self.firsts.push((column, text));
-        Ok(self)
     }
 }
 
@@ -232,11 +192,10 @@ impl<'a> Reader<'a> {
         let mut rows = Rows {
             times: times.values().clone(),
             columns,
-            firsts: Vec::new(),
             first: BooleanBuffer::new_unset(0),
             then: Vec::new(),
             bounds,
-            memory: Vec::new(),
+            _memory: memory,
         };
         self.check_rest(&rows, &mut mask)?;
 
@@ -255,8 +214,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         rows.first = BooleanBuffer::new(first.into(), 0, len);
-        memory.try_grow(rows.first.inner().capacity() + size_of_val(then.as_slice()))?;
-        rows.memory.push(Arc::new(memory));
+        rows._memory.try_grow(rows.first.inner().capacity() + size_of_val(then.as_slice()))?;
         rows.then = then;
         Ok(Some(rows))
     }
@@ -282,6 +240,7 @@ impl<'a> Reader<'a> {
         memory: &MemoryReservation,
     ) -> Result<TextColumn> {
         let reading = self.readings[index];
+        let wanted = |row: usize| mask[row] & reading.sides != 0;
         let memory_of = || self.memory.new_empty();
         if reading.as_it_stands {
             // It holds its pages, which neighbours share: rows of a part are let go in order of time, as a rule.
@@ -289,28 +248,31 @@ impl<'a> Reader<'a> {
                 // Batches are far from 2^31 rows.
                 self.places = (0..texts.len() as i32).collect();
             }
-            let wanted = |row: usize| mask[row] & reading.sides != 0;
             let dictionary = Arc::new(Dictionary::of_rows(self.spec, index, texts, wanted, memory_of())?);
-            let keys = self.places.slice(0, texts.len());
-            return Ok(TextColumn { keys, nulls: None, keyless: false, dictionary, late: None });
-        }
-        // Where most rows can only be first events, few of which have matches, they are asked then.
-        let count = |sides: u8| mask.iter().filter(|mask| **mask & reading.sides == sides).count();
-        let late = (reading.can_wait && 2 * count(Side::First.bit()) > texts.len()).then(|| texts.clone());
-        let asks = if late.is_some() { Side::Then.bit() } else { reading.sides };
-        if late.is_some() {
-            memory.try_grow(texts.lengths().map(|length| length as usize).sum())?;
+            return Ok(TextColumn { keys: self.places.slice(0, texts.len()), nulls: None, keyless: false, dictionary });
         }
         let seen = &mut self.seen[index];
         seen.forget_many();
-        let mut keys = seen.numbers(texts, |row| mask[row] & asks != 0);
-        let dictionary = seen.dictionary(self.spec, self.codes, index, memory_of())?;
+        let before = seen.len();
+        let mut keys = seen.numbers(texts, wanted);
+        let dictionary = match &self.dictionaries[index] {
+            Some(known) if before > 0 && seen.len() == before => {
+                known.comes_again();
+                Arc::clone(known)
+            }
+            _ => {
+                let memory = memory_of();
+                memory.try_grow(seen.size())?;
+                let new = Dictionary::try_new(self.spec, self.codes, index, &seen.values(), memory)?;
+                Arc::clone(self.dictionaries[index].insert(Arc::new(new)))
+            }
+        };
         let nulls = texts.nulls().filter(|nulls| nulls.null_count() > 0).cloned();
         if let Some(nulls) = &nulls {
             (!nulls.inner()).set_indices().for_each(|row| keys[row] = dictionary.null());
         }
         memory.try_grow(size_of_val(keys.as_slice()))?;
-        Ok(TextColumn { keys: keys.into(), nulls, keyless: false, dictionary, late })
+        Ok(TextColumn { keys: keys.into(), nulls, keyless: false, dictionary })
     }
 
     fn column(&mut self, index: usize, array: &ArrayRef, memory: &MemoryReservation) -> Result<Column> {
@@ -346,7 +308,7 @@ impl<'a> Reader<'a> {
             }
             _ => keys.values().clone(),
         };
-        Ok(Column::Text(TextColumn { keys, nulls, keyless, dictionary, late: None }))
+        Ok(Column::Text(TextColumn { keys, nulls, keyless, dictionary }))
     }
 
     /// Asks what is not about one text or the time of the rows that have passed everything else.
@@ -357,7 +319,7 @@ impl<'a> Reader<'a> {
                 .filter(|row| mask[*row] & side.bit() != 0)
                 .map(|row| Place { batch: 0, row: row as u32 })
                 .collect();
-            let batch = gather(self.spec, side, &[rows], &asked, &needed(condition, self.spec.schema.fields().len()))?;
+            let batch = gather(self.spec, &[rows], &asked, &needed(condition, self.spec.schema.fields().len()))?;
             let passes = condition.evaluate(&batch)?.into_array(asked.len())?;
             let passes = as_boolean_array(&passes)
                 .map_err(|_| exec_datafusion_err!("a condition gives {} instead of a boolean", passes.data_type()))?;

@@ -4,14 +4,9 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, StringBuilder, StringViewArray};
-use datafusion::common::Result;
 use datafusion::common::hash_utils::RandomState;
-use datafusion::execution::memory_pool::MemoryReservation;
 use hashbrown::HashTable;
 
-use super::codes::Codes;
-use super::dictionary::Dictionary;
-use super::spec::Spec;
 use super::strings::INLINE;
 
 const HASHES: RandomState = RandomState::with_seed(0x6c61_6b65);
@@ -28,8 +23,6 @@ const RECENT: usize = 1024;
 pub(super) struct Seen {
     numbers: HashTable<u32>,
     texts: StringBuilder,
-    /// Of all values, or of those before the last ones came.
-    dictionary: Option<Arc<Dictionary>>,
     /// Views of values, of long ones without the place, and their numbers.
     recent: Vec<(u128, u32)>,
 }
@@ -42,56 +35,29 @@ impl Seen {
         }
     }
 
-    /// The dictionary of all values of `column`.
-    pub(super) fn dictionary(
-        &mut self,
-        spec: &Spec,
-        codes: &Codes,
-        column: usize,
-        memory: MemoryReservation,
-    ) -> Result<Arc<Dictionary>> {
-        // It has one for null besides.
-        if let Some(known) = self.dictionary.as_ref().filter(|known| known.values().len() == self.numbers.len() + 1) {
-            known.comes_again();
-            return Ok(Arc::clone(known));
-        }
-        memory.try_grow(self.size())?;
-        let new = Arc::new(Dictionary::try_new(spec, codes, column, &self.values(), memory)?);
-        Ok(Arc::clone(self.dictionary.insert(new)))
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
     }
 
     /// Bytes that it takes, or about.
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let texts = self.texts.values_slice().len() + size_of_val(self.texts.offsets_slice());
         texts + self.numbers.allocation_size() + size_of_val(self.recent.as_slice())
     }
 
     /// The values by number.
-    fn values(&self) -> ArrayRef {
+    pub(super) fn values(&self) -> ArrayRef {
         Arc::new(self.texts.finish_cloned())
-    }
-
-    /// The number of a row's text, which is not null.
-    pub(super) fn number_of(&mut self, texts: &StringViewArray, row: usize) -> i32 {
-        self.recent.resize(RECENT, (u128::MAX, 0));
-        self.number(texts.views()[row], texts.value(row)) as i32
     }
 
     /// The numbers of the rows that are wanted; of others any, and none of nulls.
     pub(super) fn numbers(&mut self, texts: &StringViewArray, wanted: impl Fn(usize) -> bool) -> Vec<i32> {
         // No view of a text has this length.
         self.recent.resize(RECENT, (u128::MAX, 0));
-        // Short ones often come many times in a row, as the code of success does.
-        let mut last = (u128::MAX, 0);
         let number = |(row, view): (usize, &u128)| match wanted(row) && texts.is_valid(row) {
-            true if *view == last.0 => last.1,
             // A batch has far fewer rows than 2^31, and there are not many more values.
-            true => {
-                let number = self.number(*view, texts.value(row)) as i32;
-                // The view of a long one tells where it is, which is the same for no other.
-                last = (*view, number);
-                number
-            }
+            true => self.number(*view, texts.value(row)) as i32,
             false => 0,
         };
         texts.views().iter().enumerate().map(number).collect()
@@ -155,7 +121,7 @@ mod tests {
                 let numbers = seen.numbers(&texts, |row| row % modulus == 0);
                 let values = seen.values();
                 let values = values.as_string::<i32>();
-                prop_assert_eq!(seen.numbers.len(), values.len());
+                prop_assert_eq!(seen.len(), values.len());
                 prop_assert_eq!(numbers.len(), batch.len());
                 for (row, text) in batch.iter().enumerate().filter(|(row, _)| row % modulus == 0) {
                     if let Some(text) = text {
@@ -173,11 +139,11 @@ mod tests {
         let mut seen = Seen::default();
         let texts: StringViewArray = (0..=MANY).map(|number| Some(number.to_string())).collect();
         seen.numbers(&texts, |_| true);
-        assert_eq!(seen.numbers.len(), MANY + 1);
+        assert_eq!(seen.len(), MANY + 1);
         seen.forget_many();
         assert_eq!(seen.numbers(&texts.slice(7, 2), |_| true), [0, 1]);
         assert_eq!(seen.values().as_string::<i32>().iter().collect::<Vec<_>>(), [Some("7"), Some("8")]);
         seen.forget_many();
-        assert_eq!(seen.numbers.len(), 2);
+        assert_eq!(seen.len(), 2);
     }
 }

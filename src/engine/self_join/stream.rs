@@ -18,7 +18,6 @@ use super::codes::Codes;
 use super::count::{CountSpec, Counter};
 use super::gather::Pairs;
 use super::index::{INDEXING_AN_EVENT, Index, Match, Passed};
-use super::late::Late;
 use super::line::{Kept, Line, Slice};
 use super::outputs::Outputs;
 use super::own::Own;
@@ -111,7 +110,6 @@ pub(super) struct Task {
     /// Tells the output of a group; without it there is one.
     partitioner: Option<BatchPartitioner>,
     passed: Passed,
-    late: Late,
     batch_size: usize,
     metrics: Metrics,
 }
@@ -141,8 +139,7 @@ impl Task {
             }
             _ => None,
         };
-        let (passed, late) = (Passed::default(), Late::default());
-        Ok(Self { spec, scan, context, shared, sink, partitioner, passed, late, batch_size, metrics })
+        Ok(Self { spec, scan, context, shared, sink, partitioner, passed: Passed::default(), batch_size, metrics })
     }
 
     /// Gives rows until there are no more, or nobody wants them.
@@ -186,10 +183,10 @@ impl Task {
     }
 
     /// Turns pairs into rows, and gives those that are enough for a batch; whether more are wanted.
-    async fn push(&mut self, of: &[Arc<Rows>], pairs: Pairs, outputs: &Outputs) -> Result<bool> {
+    async fn push(&mut self, index: &Index<'_>, pairs: Pairs, outputs: &Outputs) -> Result<bool> {
         self.metrics.pairs.add(pairs.len());
         if let Sink::Rows(rows) = &mut self.sink {
-            rows.push(of, &pairs)?;
+            rows.push(index.rows(), &pairs)?;
         }
         let wanted = self.give_completed(outputs).await;
         tokio::task::consume_budget().await;
@@ -281,18 +278,17 @@ impl Task {
             found.push(matches);
             tokio::task::consume_budget().await;
         }
-        let (rows, reached) = {
+        let reached = {
             let _compute = self.metrics.baseline.elapsed_compute().timer();
             let _join = self.metrics.join_time.timer();
-            let rows = self.late.ask(&spec, &self.shared.codes, &memory, index.rows(), &mut found)?;
-            (rows, index.reached(found.iter().flatten()))
+            index.reached(found.iter().flatten())
         };
         if reached.is_empty() {
             return Ok(true);
         }
         match &mut self.sink {
             Sink::Counts(counter) => {
-                let events = counter.begin(&spec, &index, &rows, &reached)?;
+                let events = counter.begin(&spec, &index, &reached)?;
                 for found in found {
                     let mut left = found.as_slice();
                     while !left.is_empty() {
@@ -314,7 +310,7 @@ impl Task {
                 let apart = Apart::new(&spec, &index, &reached)?;
                 let mut pairs = Pairs::default();
                 for found in found {
-                    let firsts = apart.firsts(&rows, &found)?;
+                    let firsts = apart.firsts(&index, &found)?;
                     for (number, each) in found.iter().enumerate() {
                         for event in index.later(each) {
                             let event = *event as usize;
@@ -323,7 +319,7 @@ impl Task {
                             }
                             pairs.push(each.first, index.places()[event]);
                             if pairs.len() == self.batch_size
-                                && !self.push(&rows, std::mem::take(&mut pairs), outputs).await?
+                                && !self.push(&index, std::mem::take(&mut pairs), outputs).await?
                             {
                                 return Ok(false);
                             }
@@ -331,7 +327,7 @@ impl Task {
                     }
                     tokio::task::consume_budget().await;
                 }
-                return self.push(&rows, pairs, outputs).await;
+                return self.push(&index, pairs, outputs).await;
             }
         }
         Ok(true)
