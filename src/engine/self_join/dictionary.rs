@@ -137,18 +137,26 @@ impl Dictionary {
                 continue;
             }
             let null = nulls.map(|_| of_null(spec, &text.lifted)).transpose()?.flatten();
-            let strings = Strings::Views(rows.clone(), null);
             // Few rows are asked for more than the first column of a key.
             let hashes: Vec<u32> = match Side::BOTH.iter().any(|side| spec.side(*side).keys.first() == Some(&at)) {
-                true => (0..rows.len()).map(|row| if wanted(row) { hash_of(strings.get(row)) } else { 0 }).collect(),
+                true => {
+                    let of_null = hash_of(null.as_deref());
+                    let hash = |row| match wanted(row) {
+                        true if rows.is_valid(row) => hash_of(Some(rows.value(row))),
+                        true => of_null,
+                        false => 0,
+                    };
+                    (0..rows.len()).map(hash).collect()
+                }
                 false => Vec::new(),
             };
             memory.try_grow(size_of_val(hashes.as_slice()))?;
             // A null in the key equals nothing.
-            if matches!(strings, Strings::Views(_, None)) {
+            if null.is_none() {
                 let of_key = Side::BOTH.into_iter().filter(|side| spec.side(*side).keys.contains(&at));
                 asks |= of_key.fold(0, |asks, side| asks | side.bit());
             }
+            let strings = Strings::Views(rows.clone(), null);
             texts.push(Some(Values { strings, hashes, codes: Vec::new(), firsts: OnceLock::new() }));
         }
         let all = Side::First.bit() | Side::Then.bit();

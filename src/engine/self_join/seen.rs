@@ -55,9 +55,16 @@ impl Seen {
     pub(super) fn numbers(&mut self, texts: &StringViewArray, wanted: impl Fn(usize) -> bool) -> Vec<i32> {
         // No view of a text has this length.
         self.recent.resize(RECENT, (u128::MAX, 0));
+        // Some come many times in a row, as the code of success does.
+        let mut last = (u128::MAX, 0);
         let number = |(row, view): (usize, &u128)| match wanted(row) && texts.is_valid(row) {
+            true if *view == last.0 => last.1,
             // A batch has far fewer rows than 2^31, and there are not many more values.
-            true => self.number(*view, texts.value(row)) as i32,
+            true => {
+                // A view holds a short text, and the place of a long one.
+                last = (*view, self.number(*view, texts.value(row)) as i32);
+                last.1
+            }
             false => 0,
         };
         texts.views().iter().enumerate().map(number).collect()
