@@ -178,7 +178,7 @@ impl FileFacts {
 
     /// The row groups that are read for times in a half-open range, and how many of their rows.
     pub(crate) fn read_for(&self, range: (i64, i64)) -> impl Iterator<Item = (&RowGroupFacts, u64)> {
-        self.selected(range).map(|(group, selected)| (&self.row_groups[group], selected.rows))
+        self.selected(range).map(|(group, selected)| (&self.row_groups[group], selected.rows()))
     }
 
     pub(crate) fn rows(&self) -> u64 {

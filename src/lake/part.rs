@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 use datafusion::common::DataFusionError;
-use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use datafusion::parquet::arrow::arrow_reader::RowSelection;
 use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::parquet::file::page_index::column_index::ColumnIndexMetaData;
 
@@ -76,17 +76,24 @@ pub(crate) struct Stretch {
     pub(crate) times: Option<(i64, i64)>,
 }
 
+/// Rows of a row group that are read one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    /// Where they begin in the row group, and end before.
+    rows: (u64, u64),
+    /// The earliest and the latest time, both inclusive; none where no row has one.
+    times: Option<(i64, i64)>,
+}
+
 /// The rows of a row group that are read.
 #[derive(Debug)]
 pub(super) struct Selected {
-    /// How many.
-    pub(super) rows: u64,
+    /// At least one.
+    runs: Vec<Run>,
+    /// How many rows the row group has.
+    of: u64,
     /// The earliest and the latest time, both inclusive; none where they are not known.
     pub(super) times: Option<(i64, i64)>,
-    /// What is known of them, by how many of them are read before.
-    pub(super) ahead: Vec<Ahead>,
-    /// Which of all of the row group's; all where there is none.
-    pub(super) selection: Option<RowSelection>,
 }
 
 impl Selected {
@@ -103,30 +110,65 @@ impl Selected {
             return None;
         }
         let inside = times.is_none_or(|times| from <= times.0 && times.1 < to);
-        let mut selected = Self { rows: 0, times: None, ahead: Vec::new(), selection: None };
-        let mut selectors = Vec::new();
         let ends = stretches.iter().skip(1).map(|next| next.row).chain([rows]);
-        for (stretch, end) in stretches.iter().zip(ends) {
-            let rows = end.saturating_sub(stretch.row);
-            let read = inside || stretch.times.is_some_and(holds);
-            // A stretch is of memory's size.
-            let selector = if read { RowSelector::select } else { RowSelector::skip };
-            selectors.push(selector(rows as usize));
-            if read {
-                // Without a value there is no time.
-                let from = stretch.times.map_or(i64::MAX, |(from, _)| from);
-                selected.ahead.push(Ahead { row: selected.rows, from });
-                selected.rows += rows;
-                let known = selected.times.zip(stretch.times).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)));
-                selected.times = known.or(selected.times).or(stretch.times);
-            }
+        let runs = stretches.iter().zip(ends).filter(|(stretch, _)| inside || stretch.times.is_some_and(holds));
+        let runs: Vec<Run> =
+            runs.map(|(one, end)| Run { rows: (one.row, end.max(one.row)), times: one.times }).collect();
+        let selected = Self { runs, of: rows, times };
+        match selected.rows() {
+            0 => None,
+            all if all == rows => Some(selected),
+            _ => Some(Self { times: times_of(&selected.runs), ..selected }),
         }
-        if selected.rows == rows {
-            return Some(Self { times, ..selected });
-        }
-        selected.selection = Some(selectors.into());
-        (selected.rows > 0).then_some(selected)
     }
+
+    /// How many.
+    pub(super) fn rows(&self) -> u64 {
+        self.runs.iter().map(|run| run.rows.1 - run.rows.0).sum()
+    }
+
+    /// What is known of them, by how many of them are read before.
+    pub(super) fn ahead(&self) -> Vec<Ahead> {
+        let mut row = 0;
+        let ahead = |run: &Run| {
+            // Without a value there is no time.
+            let ahead = Ahead { row, from: run.times.map_or(i64::MAX, |(from, _)| from) };
+            row += run.rows.1 - run.rows.0;
+            ahead
+        };
+        self.runs.iter().map(ahead).collect()
+    }
+
+    /// Which of the row group's rows they are; none if all.
+    pub(super) fn selection(&self) -> Option<RowSelection> {
+        // A row group is of memory's size.
+        let ranges = self.runs.iter().map(|run| run.rows.0 as usize..run.rows.1 as usize);
+        (self.rows() < self.of).then(|| RowSelection::from_consecutive_ranges(ranges, self.of as usize))
+    }
+
+    /// The first rows, about as many as asked for, and the others, if these are later and so many at least.
+    pub(super) fn split(self, rows: u64, others: u64) -> (Self, Option<Self>) {
+        let all = self.rows();
+        let mut before = 0;
+        let place = (1..self.runs.len()).find(|at| {
+            let run = self.runs[at - 1].rows;
+            before += run.1 - run.0;
+            let is_later = || {
+                let (head, tail) = self.runs.split_at(*at);
+                times_of(head).zip(times_of(tail)).is_some_and(|(head, tail)| head.1 <= tail.0)
+            };
+            before >= rows && all - before >= others && is_later()
+        });
+        let Some(place) = place.filter(|_| self.times.is_some()) else { return (self, None) };
+        let (head, tail) = self.runs.split_at(place);
+        let part = |runs: &[Run]| Self { runs: runs.to_vec(), of: self.of, times: times_of(runs) };
+        (part(head), Some(part(tail)))
+    }
+}
+
+/// The earliest and the latest time, both inclusive.
+fn times_of(runs: &[Run]) -> Option<(i64, i64)> {
+    runs.iter().filter_map(|run| run.times).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 /// The pages of a row group's times, which are in units of so many nanoseconds each; nothing where the file has no index of
@@ -206,8 +248,8 @@ mod tests {
             [stretch(0, Some((5, 9))), stretch(10, Some((9, 20))), stretch(25, None), stretch(30, Some((18, 40)))];
         let of = |range| {
             let selected = Selected::of(40, Some((5, 40)), &stretches, range)?;
-            let skipped = selected.selection.map(|selection| 40 - selection.row_count());
-            Some((selected.rows, selected.times, selected.ahead, skipped))
+            let skipped = selected.selection().map(|selection| 40 - selection.row_count());
+            Some((selected.rows(), selected.times, selected.ahead(), skipped))
         };
         let ahead = |row, from| Ahead { row, from };
         assert_eq!(of((10, 15)), Some((15, Some((9, 20)), vec![ahead(0, 9)], Some(25))));
@@ -219,7 +261,40 @@ mod tests {
         assert!(Selected::of(40, Some((5, 40)), &between, (10, 30)).is_none());
         // Where no times are known, all rows are read.
         let unknown = Selected::of(40, None, &[stretch(0, Some((i64::MIN, i64::MAX)))], (10, 30)).unwrap();
-        assert_eq!((unknown.rows, unknown.times, unknown.selection), (40, None, None));
+        assert_eq!((unknown.rows(), unknown.times, unknown.selection()), (40, None, None));
+        assert!(unknown.split(1, 1).1.is_none());
+    }
+
+    #[test]
+    fn rows_are_split_between_pages_of_which_one_is_later() {
+        let stretch = |row, times| Stretch { row, times };
+        let pages = [(0, 0, 9), (10, 8, 12), (20, 12, 20), (30, 25, 30)];
+        let pages = pages.map(|(row, from, to)| stretch(row, Some((from, to))));
+        let selected = |range| Selected::of(40, Some((0, 30)), &pages, range).unwrap();
+        let told = |selected: &Selected| {
+            let rows =
+                selected.selection().map(|rows| rows.iter().map(|one| (one.skip, one.row_count)).collect::<Vec<_>>());
+            (selected.rows(), selected.times, selected.ahead(), rows)
+        };
+        let ahead = |row, from| Ahead { row, from };
+
+        // Not after the first page: the second one has an earlier time than it.
+        let (head, tail) = selected((0, 100)).split(10, 20);
+        let tail = tail.unwrap();
+        let expected = (20, Some((0, 12)), vec![ahead(0, 0), ahead(10, 8)], Some(vec![(false, 20), (true, 20)]));
+        assert_eq!(told(&head), expected);
+        let expected = (20, Some((12, 30)), vec![ahead(0, 12), ahead(10, 25)], Some(vec![(true, 20), (false, 20)]));
+        assert_eq!(told(&tail), expected);
+        let (last, none) = tail.split(10, 11);
+        assert_eq!((last.rows(), none.is_none()), (20, true));
+
+        // Of pages that are not read nothing comes back.
+        let (head, tail) = selected((20, 26)).split(5, 1);
+        let expected = (10, Some((12, 20)), vec![ahead(0, 12)], Some(vec![(true, 20), (false, 10), (true, 10)]));
+        assert_eq!(told(&head), expected);
+        assert_eq!(told(&tail.unwrap()), (10, Some((25, 30)), vec![ahead(0, 25)], Some(vec![(true, 30), (false, 10)])));
+
+        assert!(selected((0, 100)).split(21, 11).1.is_none());
     }
 
     #[test]

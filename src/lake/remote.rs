@@ -80,7 +80,8 @@ impl RemoteScan {
         };
         let known: HashMap<&Path, usize> =
             table.files().iter().enumerate().map(|(index, facts)| (&facts.file.meta.location, index)).collect();
-        let parts = table.parts(&table.columns().plain());
+        // For one task none is split: a row group is what a task is sent.
+        let parts = table.parts(&table.columns().plain(), 1);
         let slots = tasks * partitions;
         let mut wanted: Vec<BTreeMap<usize, BTreeSet<usize>>> = vec![BTreeMap::new(); slots];
         for (place, part) in parts.iter().enumerate() {

@@ -143,11 +143,11 @@ impl LakeScanExec {
         Self::try_new(table, reading, columns, forms, fetch, groups, Vec::new())
     }
 
-    /// The scan of other columns of the same table in parts by time, one a partition, text as it comes quickest: as
-    /// dictionaries or as views.
-    pub(crate) fn by_time(&self, columns: Vec<usize>) -> Result<Self> {
+    /// The scan of other columns of the same table in parts by time, one a partition, for so many tasks; text as it comes
+    /// quickest: as dictionaries or as views.
+    pub(crate) fn by_time(&self, columns: Vec<usize>, tasks: usize) -> Result<Self> {
         let forms = self.table.quickest_forms();
-        let parts = self.table.parts(&forms);
+        let parts = self.table.parts(&forms, tasks);
         let (groups, times) = parts.into_iter().map(|part| (part.files, part.times)).unzip();
         let (table, reading) = (self.table.clone(), self.reading.clone());
         Self::try_new(table, reading, columns, forms, None, groups, times)

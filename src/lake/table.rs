@@ -1,6 +1,6 @@
 //! `raw`: exactly the given files, as the columns that the job declares.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,6 +26,9 @@ use crate::store::Root;
 
 /// Rows of one part that are worth a task of their own: smaller row groups are read together.
 const ROWS_OF_A_PART: u64 = 1 << 17;
+
+/// Rows that are worth a part of their own beside others of their row group, whose dictionaries are then read once more.
+const ROWS_OF_A_PIECE: u64 = 1 << 18;
 
 /// The rows of some files, of which some row groups are known to hold nothing of interest.
 #[derive(Debug, Clone)]
@@ -128,7 +131,7 @@ impl RawTable {
     /// stretch of the range.
     pub(super) fn shares(&self, forms: &[TextForm], tasks: usize) -> Vec<FileGroup> {
         let groups = |facts: &FileFacts| {
-            facts.selected(self.range).map(|(group, rows)| (group, rows.selection)).collect::<Vec<_>>()
+            facts.selected(self.range).map(|(group, rows)| (group, rows.selection())).collect::<Vec<_>>()
         };
         let files = self.files.iter().filter_map(|facts| Self::file(facts, forms, groups(facts).into_iter()));
         FileGroup::new(files.collect()).split_files(tasks.max(1))
@@ -143,8 +146,10 @@ impl RawTable {
         (0..self.columns.len()).map(form).collect()
     }
 
-    /// All row groups in the order of their earliest times, small ones together.
-    pub(super) fn parts(&self, forms: &[TextForm]) -> Vec<Part> {
+    /// All row groups in the order of their earliest times, small ones together. No part is more than its share, among
+    /// so many tasks, of the rows that are left with it, where pages tell times: towards the end parts get smaller, so that
+    /// all tasks end at about the same time, and a single row group is work for all.
+    pub(super) fn parts(&self, forms: &[TextForm], tasks: usize) -> Vec<Part> {
         let mut groups: Vec<(usize, usize, Selected)> = self
             .files
             .iter()
@@ -152,11 +157,18 @@ impl RawTable {
             .flat_map(|(file, facts)| facts.selected(self.range).map(move |(group, rows)| (file, group, rows)))
             .collect();
         groups.sort_by_key(|(file, group, rows)| (rows.times, *file, *group));
+        let mut left: u64 = groups.iter().map(|(.., rows)| rows.rows()).sum();
+        let mut groups = VecDeque::from(groups);
         let mut parts = Vec::new();
         let (mut part, mut rows) = (Vec::new(), 0);
-        for group in groups {
-            rows += group.2.rows;
-            part.push(group);
+        while let Some((file, group, selected)) = groups.pop_front() {
+            let (first, others) = selected.split((left / tasks.max(1) as u64).max(ROWS_OF_A_PIECE), ROWS_OF_A_PIECE);
+            if let Some(others) = others {
+                groups.push_front((file, group, others));
+            }
+            left -= first.rows();
+            rows += first.rows();
+            part.push((file, group, first));
             if rows >= ROWS_OF_A_PART {
                 parts.push(self.part(forms, std::mem::take(&mut part)));
                 rows = 0;
@@ -174,14 +186,15 @@ impl RawTable {
         groups.sort_unstable_by_key(|(file, group, _)| (*file, *group));
         let files = groups.chunk_by(|a, b| a.0 == b.0).filter_map(|of_file| {
             let (file, ..) = of_file.first()?;
-            let groups = of_file.iter().map(|(_, group, rows)| (*group, rows.selection.clone()));
+            let groups = of_file.iter().map(|(_, group, rows)| (*group, rows.selection()));
             Self::file(&self.files[*file], forms, groups)
         });
         let files = FileGroup::new(files.collect());
         let mut names: Vec<String> =
             groups.iter().map(|(file, ..)| self.root.name(&self.files[*file].file.meta.location)).collect();
         names.dedup();
-        let pieces = groups.iter().map(|(.., rows)| (rows.rows, rows.ahead.as_slice()));
+        let ahead: Vec<_> = groups.iter().map(|(.., rows)| (rows.rows(), rows.ahead())).collect();
+        let pieces = ahead.iter().map(|(rows, ahead)| (*rows, ahead.as_slice()));
         Part { files, times: PartTimes::of(names, bounds, pieces) }
     }
 

@@ -73,9 +73,9 @@ fn self_join(join: &IntervalJoinExec) -> Result<Option<IntervalSelfJoinExec>> {
     if scanned.get(spec.time) != Some(&scan.time()) {
         return Ok(None);
     }
-    let scan = scan.by_time(scanned)?;
-    let times = scan.times().to_vec();
-    let tasks = Partitioning::UnknownPartitioning(join.properties().output_partitioning().partition_count());
+    let tasks = join.properties().output_partitioning().partition_count();
+    let scan = scan.by_time(scanned, tasks)?;
+    let (times, tasks) = (scan.times().to_vec(), Partitioning::UnknownPartitioning(tasks));
     Ok(Some(IntervalSelfJoinExec::new(Arc::new(scan), times, Arc::new(spec), None, tasks)))
 }
 
