@@ -1,6 +1,9 @@
-//! Accounts that do nothing else, and runs that may use next to no memory.
+//! Accounts that do nothing else, row groups that hold a day, and runs that may use next to no memory.
+
+use std::process::Command;
 
 use lakehunt::{ErrorKind, Outcome};
+use tempfile::TempDir;
 
 use crate::encode::{Form, Time};
 use crate::lake::{Ask, Lake, at};
@@ -91,4 +94,39 @@ fn however_little_memory_there_is_the_rows_are_right_or_the_limit_is_named() {
         }
     }
     assert!(done >= 8 && refused >= 8, "{done} runs ended and {refused} were refused");
+}
+
+/// Many writers make one row group of a day.
+#[test]
+fn a_large_row_group_is_read_by_all_threads_and_gives_the_same_bytes() {
+    let dir = TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let lakehunt = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lakehunt"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LAKEHUNT_")) {
+            command.env_remove(name);
+        }
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{args:?}: {said}");
+        said
+    };
+    for (form, more) in [("dictionaries", None), ("plain", Some("--plain"))] {
+        let lake = path(form);
+        let generate = ["generate", &lake, "--days", "1", "--rows-per-day", "600000", "--six-columns"];
+        lakehunt(&generate.into_iter().chain(more).collect::<Vec<_>>());
+        let hits = |threads: &str| {
+            let out = path(&format!("{form}-{threads}"));
+            let job = "signin-success-then-fail";
+            let range = ["--from", "2024-05-01", "--to", "2024-05-02"];
+            let run = [&["run", job, "--source", &lake, "--output", &out, "-vv", "--threads", threads], &range[..]];
+            let said = lakehunt(&run.concat());
+            // What the operator measured.
+            assert!(said.contains(&format!("parts={threads},")), "{said}");
+            std::fs::read(format!("{out}/hits/job={job}/window=2024-05-01/hits.parquet")).unwrap()
+        };
+        let whole = hits("1");
+        assert!(whole.len() > 10_000, "{} bytes", whole.len());
+        assert_eq!(hits("2"), whole, "{form}");
+    }
 }
