@@ -149,20 +149,30 @@ impl Selected {
     /// The first rows, about as many as asked for, and the others, if these are later and so many at least.
     pub(super) fn split(self, rows: u64, others: u64) -> (Self, Option<Self>) {
         let all = self.rows();
-        let mut before = 0;
-        let place = (1..self.runs.len()).find(|at| {
-            let run = self.runs[at - 1].rows;
-            before += run.1 - run.0;
-            let is_later = || {
-                let (head, tail) = self.runs.split_at(*at);
-                times_of(head).zip(times_of(tail)).is_some_and(|(head, tail)| head.1 <= tail.0)
-            };
-            before >= rows && all - before >= others && is_later()
-        });
-        let Some(place) = place.filter(|_| self.times.is_some()) else { return (self, None) };
-        let (head, tail) = self.runs.split_at(place);
-        let part = |runs: &[Run]| Self { runs: runs.to_vec(), of: self.of, times: times_of(runs) };
-        (part(head), Some(part(tail)))
+        if self.times.is_none() || all < rows.saturating_add(others) {
+            return (self, None);
+        }
+        let mut earliest = Vec::with_capacity(self.runs.len());
+        let mut least = None;
+        for run in self.runs.iter().rev() {
+            let from = run.times.map(|(from, _)| from);
+            least = from.into_iter().chain(least).min();
+            earliest.push(least);
+        }
+        let (mut before, mut latest) = (0, None);
+        for (at, run) in self.runs.iter().enumerate() {
+            before += run.rows.1 - run.rows.0;
+            latest = latest.max(run.times.map(|(_, to)| to));
+            // What the runs after this one have.
+            let next = earliest.len().checked_sub(at + 2).and_then(|next| earliest[next]);
+            let is_later = latest.zip(next).is_some_and(|(latest, next)| latest <= next);
+            if before >= rows && all - before >= others && is_later {
+                let (head, tail) = self.runs.split_at(at + 1);
+                let part = |runs: &[Run]| Self { runs: runs.to_vec(), of: self.of, times: times_of(runs) };
+                return (part(head), Some(part(tail)));
+            }
+        }
+        (self, None)
     }
 }
 

@@ -146,9 +146,9 @@ impl RawTable {
         (0..self.columns.len()).map(form).collect()
     }
 
-    /// All row groups in the order of their earliest times, small ones together. No part is more than its share, among
-    /// so many tasks, of the rows that are left with it, where pages tell times: towards the end parts get smaller, so that
-    /// all tasks end at about the same time, and a single row group is work for all.
+    /// All row groups in the order of their earliest times, small ones together. One that is more than its share, among so
+    /// many tasks, of the rows that are left with it is split where pages allow it: towards the end parts get smaller, so that
+    /// tasks end at about the same time, and a single row group is work for all.
     pub(super) fn parts(&self, forms: &[TextForm], tasks: usize) -> Vec<Part> {
         let mut groups: Vec<(usize, usize, Selected)> = self
             .files

@@ -164,7 +164,7 @@ impl HitSchema {
 
     /// For each row 128 bits of BLAKE3 over the job's id and the hit's own values as they are written. They do not depend
     /// on the window, so the same hit found under other windows has the same id. Who signs in chooses some of the values,
-    /// so the hash has to be one that nobody can find two texts for; SHA-256 took a twentieth of a run.
+    /// so it is a cryptographic hash; SHA-256 took a twentieth of a run.
     fn hit_ids(&self, values: &[ArrayRef], rows: usize) -> StringArray {
         let mut ids = StringBuilder::with_capacity(rows, rows * ID);
         let mut bytes = Vec::new();

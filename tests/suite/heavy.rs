@@ -1,11 +1,12 @@
 //! Accounts that do nothing else, row groups that hold a day, and runs that may use next to no memory.
 
-use std::process::Command;
+use std::path::Path;
 
 use lakehunt::{ErrorKind, Outcome};
 use tempfile::TempDir;
 
 use crate::encode::{Form, Time};
+use crate::hunts::lakehunt_in;
 use crate::lake::{Ask, Lake, at};
 use crate::oracle::{Limits, MINUTE, Row, SECOND};
 use crate::rows::pair;
@@ -102,11 +103,7 @@ fn a_large_row_group_is_read_by_all_threads_and_gives_the_same_bytes() {
     let dir = TempDir::new().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let lakehunt = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lakehunt"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LAKEHUNT_")) {
-            command.env_remove(name);
-        }
-        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).args(args).output().unwrap();
+        let output = lakehunt_in(Path::new(env!("CARGO_MANIFEST_DIR")), args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{args:?}: {said}");
         said

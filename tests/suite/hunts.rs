@@ -33,7 +33,7 @@ impl Home {
     }
 }
 
-fn lakehunt_in(folder: &Path, args: &[&str]) -> Output {
+pub(crate) fn lakehunt_in(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lakehunt"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LAKEHUNT_")) {
         command.env_remove(name);

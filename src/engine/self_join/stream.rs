@@ -274,7 +274,7 @@ impl Task {
         let mut found = Vec::with_capacity(index.rows().len());
         for batch in 0..index.rows().len() {
             let matches = find(&index, batch, &mut self.passed, &self.metrics);
-            memory.try_grow(size_of_val(matches.as_slice()))?;
+            memory.try_grow(matches.capacity() * size_of::<Match>())?;
             found.push(matches);
             tokio::task::consume_budget().await;
         }

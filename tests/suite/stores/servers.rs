@@ -44,8 +44,8 @@ kill -KILL 0
 "#;
 
 /// Starts Azurite (whose program is the first argument) without its garbage collection, which no flag turns off: every ten minutes it
-/// drops what was overwritten or deleted, at a cost that is the square of it, and answers nobody meanwhile (10,000 blobs
-/// of a kilobyte: more than four minutes). It also drops what a request is just writing, as its time of grace looks at a
+/// drops what was overwritten or deleted, one by one, and answers nobody meanwhile (10,000 blobs of a kilobyte: more than
+/// four minutes). It also drops what a request is just writing, as its time of grace looks at a
 /// field that nothing sets.
 const WITHOUT_COLLECTION: &str = r#"
 const [, program] = process.argv;
