@@ -254,7 +254,7 @@ impl<'a> Reader<'a> {
         let seen = &mut self.seen[index];
         seen.forget_many();
         let before = seen.len();
-        let mut keys = seen.numbers(texts, wanted);
+        let mut keys = seen.numbers(texts, (0..texts.len()).map(wanted).collect());
         let dictionary = match &self.dictionaries[index] {
             Some(known) if before > 0 && seen.len() == before => {
                 known.comes_again();

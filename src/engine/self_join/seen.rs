@@ -14,8 +14,43 @@ const HASHES: RandomState = RandomState::with_seed(0x6c61_6b65);
 /// Values beyond which what has been seen is forgotten: the next batch would hardly be without a new one.
 const MANY: usize = 4096;
 
-/// Values that were met last are found without hashing them.
-const RECENT: usize = 1024;
+/// Values that were met last are found by a glance at them. A power of two.
+const RECENT: usize = 2048;
+
+/// Rows that are looked at together, so that what is known of them stays in the cache.
+const TOGETHER: usize = 256;
+
+/// What a glance at a text tells: its length, how it begins, and how it ends.
+type Glance = [u64; 4];
+
+/// Bytes of a text up to which a glance tells all of it.
+const TOLD: u64 = 28;
+
+/// A view of a text holds its length, four bytes of it and, if it is short, all others; the rest of a glance is read from
+/// the text itself.
+fn glance(view: u128, text: &[u8]) -> Glance {
+    let (low, high) = (view as u64, (view >> 64) as u64);
+    let word = |bytes: &[u8]| bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    if view as u32 <= INLINE {
+        return [low, high, 0, 0];
+    }
+    match text.last_chunk::<16>() {
+        Some(end) => [low, word(&text[4..]), word(end), word(&end[8..])],
+        None => [low, word(&text[4..]), word(&text[text.len() - 8..]), 0],
+    }
+}
+
+/// A value that was met.
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    glance: Glance,
+    number: u32,
+}
+
+impl Recent {
+    /// No text has this length.
+    const NONE: Self = Self { glance: [u64::MAX; 4], number: 0 };
+}
 
 /// The values of a text column of a part, each once. Batches that bring no new one share a dictionary of them, as if the
 /// file had it.
@@ -23,8 +58,9 @@ const RECENT: usize = 1024;
 pub(super) struct Seen {
     numbers: HashTable<u32>,
     texts: StringBuilder,
-    /// Views of values, of long ones without the place, and their numbers.
-    recent: Vec<(u128, u32)>,
+    recent: Vec<Recent>,
+    /// The view of a short text that may come in most rows, as the code of success does, and its number.
+    usual: Option<(u128, u32)>,
 }
 
 impl Seen {
@@ -51,42 +87,54 @@ impl Seen {
         Arc::new(self.texts.finish_cloned())
     }
 
-    /// The numbers of the rows that are wanted; of others any, and none of nulls.
-    pub(super) fn numbers(&mut self, texts: &StringViewArray, wanted: impl Fn(usize) -> bool) -> Vec<i32> {
-        // No view of a text has this length.
-        self.recent.resize(RECENT, (u128::MAX, 0));
-        // Some come many times in a row, as the code of success does.
-        let mut last = (u128::MAX, 0);
-        let number = |(row, view): (usize, &u128)| match wanted(row) && texts.is_valid(row) {
-            true if *view == last.0 => last.1,
-            // A batch has far fewer rows than 2^31, and there are not many more values.
-            true => {
-                // A view holds a short text, and the place of a long one.
-                last = (*view, self.number(*view, texts.value(row)) as i32);
-                last.1
+    /// The numbers of the rows that are `asked` for; of others any, and none of nulls.
+    pub(super) fn numbers(&mut self, texts: &StringViewArray, mut asked: Vec<bool>) -> Vec<i32> {
+        self.recent.resize(RECENT, Recent::NONE);
+        if let Some(nulls) = texts.nulls() {
+            (!nulls.inner()).set_indices().for_each(|row| asked[row] = false);
+        }
+        let mut numbers = Vec::with_capacity(texts.len());
+        let (mut rows, mut glances) = ([0; TOGETHER], [Glance::default(); TOGETHER]);
+        for (asked, views) in asked.chunks(TOGETHER).zip(texts.views().chunks(TOGETHER)) {
+            // No view of a text is of this length.
+            let (usual, number) = self.usual.unwrap_or((u128::MAX, 0));
+            let begin = numbers.len();
+            numbers.resize(begin + views.len(), number as i32);
+            // Which rows are asked for and what they hold cannot be foreseen: steps that do not depend on it are quick.
+            let (mut all, mut many) = (0, 0);
+            for ((asked, view), row) in asked.iter().zip(views).zip(begin..) {
+                rows[many] = row;
+                all += usize::from(*asked);
+                many += usize::from(*asked & (*view != usual));
             }
-            false => 0,
-        };
-        texts.views().iter().enumerate().map(number).collect()
+            let rows = &rows[..many];
+            for (row, known) in rows.iter().zip(&mut glances) {
+                *known = glance(texts.views()[*row], texts.value(*row).as_bytes());
+            }
+            for (row, known) in rows.iter().zip(&glances) {
+                // A batch has far fewer rows than 2^31, and there are not many more values.
+                numbers[*row] = self.number(known, || texts.value(*row)) as i32;
+            }
+            // The view of a long one says where it stands, which another one of the next batch may do as well.
+            let is_short = |row: &&usize| texts.views()[**row] as u32 <= INLINE;
+            if let Some(row) = rows.first().filter(|_| 2 * many > all).filter(is_short) {
+                self.usual = Some((texts.views()[*row], numbers[*row] as u32));
+            }
+        }
+        numbers
     }
 
-    fn number(&mut self, view: u128, text: &str) -> u32 {
-        let is_short = view as u32 <= INLINE;
-        // Of a long value, its length and how it begins; how it ends tells more of them apart.
-        let (known, end) = match is_short {
-            true => (view, view >> 64),
-            false => {
-                (u128::from(view as u64), text.as_bytes().last_chunk().map_or(0, |end| u64::from_le_bytes(*end)).into())
-            }
-        };
-        let slot = (known as u64 ^ end as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let slot = (slot >> 32) as usize % RECENT;
-        let (same, number) = self.recent[slot];
-        if same == known && (is_short || value(&self.texts, number) == text.as_bytes()) {
-            return number;
+    fn number<'t>(&mut self, known: &Glance, text: impl Fn() -> &'t str) -> u32 {
+        let [begin, next, before, end] = *known;
+        let mixed = begin ^ next.rotate_left(16) ^ before.rotate_left(32) ^ end.rotate_left(48);
+        let slot = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % RECENT;
+        let recent = self.recent[slot];
+        let is_told = begin & u64::from(u32::MAX) <= TOLD;
+        if recent.glance == *known && (is_told || value(&self.texts, recent.number) == text().as_bytes()) {
+            return recent.number;
         }
-        let number = self.looked_up(text);
-        self.recent[slot] = (known, number);
+        let number = self.looked_up(text());
+        self.recent[slot] = Recent { glance: *known, number };
         number
     }
 
@@ -118,14 +166,21 @@ mod tests {
         #[test]
         fn each_value_has_one_number(
             batches in prop::collection::vec(
-                prop::collection::vec(prop::option::of("[ab\u{e9}]{0,3}|[ab]{11,14}"), 0..50), 0..5,
+                prop::collection::vec(prop::option::of("[ab\u{e9}]{0,3}|[ab]{11,17}|a{4,20}[ab]{4}b{9,20}"), 0..50), 0..5,
             ),
+            // Most rows of many a column are the same.
+            repeats in prop::collection::vec(0_usize..400, 50),
             modulus in 1_usize..4,
         ) {
             let mut seen = Seen::default();
             for batch in batches {
+                let rows = batch.iter().zip(&repeats).flat_map(|(text, repeats)| {
+                    let again = if *repeats < 40 { 10 * repeats } else { 1 };
+                    std::iter::repeat_n(text, again)
+                });
+                let batch: Vec<Option<String>> = rows.cloned().collect();
                 let texts = StringViewArray::from_iter(batch.iter().map(Option::as_deref));
-                let numbers = seen.numbers(&texts, |row| row % modulus == 0);
+                let numbers = seen.numbers(&texts, (0..batch.len()).map(|row| row % modulus == 0).collect());
                 let values = seen.values();
                 let values = values.as_string::<i32>();
                 prop_assert_eq!(seen.len(), values.len());
@@ -145,10 +200,10 @@ mod tests {
     fn many_values_are_forgotten() {
         let mut seen = Seen::default();
         let texts: StringViewArray = (0..=MANY).map(|number| Some(number.to_string())).collect();
-        seen.numbers(&texts, |_| true);
+        seen.numbers(&texts, vec![true; MANY + 1]);
         assert_eq!(seen.len(), MANY + 1);
         seen.forget_many();
-        assert_eq!(seen.numbers(&texts.slice(7, 2), |_| true), [0, 1]);
+        assert_eq!(seen.numbers(&texts.slice(7, 2), vec![true; 2]), [0, 1]);
         assert_eq!(seen.values().as_string::<i32>().iter().collect::<Vec<_>>(), [Some("7"), Some("8")]);
         seen.forget_many();
         assert_eq!(seen.len(), 2);
