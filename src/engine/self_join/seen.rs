@@ -24,7 +24,7 @@ const TOGETHER: usize = 256;
 type Glance = [u64; 4];
 
 /// Bytes of a text up to which a glance tells all of it.
-const TOLD: u64 = 28;
+const TOLD: u32 = 28;
 
 /// A view of a text holds its length, four bytes of it and, if it is short, all others; the rest of a glance is read from
 /// the text itself.
@@ -38,6 +38,14 @@ fn glance(view: u128, text: &[u8]) -> Glance {
         Some(end) => [low, word(&text[4..]), word(end), word(&end[8..])],
         None => [low, word(&text[4..]), word(&text[text.len() - 8..]), 0],
     }
+}
+
+/// Where a value is kept that was met.
+fn slot_of([begin, next, before, end]: &Glance) -> usize {
+    // Both ends may hold the same bytes, which must not cancel each other out.
+    let begin = (begin ^ next.rotate_left(16)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let end = (before ^ end.rotate_left(16)).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    ((begin ^ end) >> 40) as usize % RECENT
 }
 
 /// A value that was met.
@@ -125,11 +133,9 @@ impl Seen {
     }
 
     fn number<'t>(&mut self, known: &Glance, text: impl Fn() -> &'t str) -> u32 {
-        let [begin, next, before, end] = *known;
-        let mixed = begin ^ next.rotate_left(16) ^ before.rotate_left(32) ^ end.rotate_left(48);
-        let slot = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % RECENT;
+        let slot = slot_of(known);
         let recent = self.recent[slot];
-        let is_told = begin & u64::from(u32::MAX) <= TOLD;
+        let is_told = known[0] as u32 <= TOLD;
         if recent.glance == *known && (is_told || value(&self.texts, recent.number) == text().as_bytes()) {
             return recent.number;
         }
@@ -193,6 +199,19 @@ mod tests {
                 let distinct: std::collections::HashSet<_> = values.iter().collect();
                 prop_assert_eq!(distinct.len(), values.len());
             }
+        }
+    }
+
+    #[test]
+    fn values_that_differ_in_one_byte_have_places_of_their_own() {
+        for len in 1..=28_usize {
+            let slots = (0..len).map(|at| {
+                let text: String = (0..len).map(|one| if one == at { 'b' } else { 'a' }).collect();
+                let texts = StringViewArray::from_iter_values([&text]);
+                slot_of(&glance(texts.views()[0], text.as_bytes()))
+            });
+            let slots: std::collections::HashSet<_> = slots.collect();
+            assert!(slots.len() + 1 >= len, "{} for {len} bytes", slots.len());
         }
     }
 
