@@ -203,6 +203,15 @@ mod tests {
     }
 
     #[test]
+    fn long_texts_of_two_batches_in_the_same_place_are_two_values() {
+        let mut seen = Seen::default();
+        for (text, number) in [("Contoso Expenses One", 0), ("Contoso Expenses Two", 1)] {
+            let texts = StringViewArray::from_iter_values([text; 3]);
+            assert_eq!(seen.numbers(&texts, vec![true; 3]), [number; 3]);
+        }
+    }
+
+    #[test]
     fn values_that_differ_in_one_byte_have_places_of_their_own() {
         for len in 1..=28_usize {
             let slots = (0..len).map(|at| {
