@@ -14,8 +14,9 @@ const HASHES: RandomState = RandomState::with_seed(0x6c61_6b65);
 /// Values beyond which what has been seen is forgotten: the next batch would hardly be without a new one.
 const MANY: usize = 4096;
 
-/// Values that were met last are found by a glance at them. A power of two.
-const RECENT: usize = 2048;
+/// Values that were met last are found by a glance at them.
+const RECENT: usize = 1 << RECENT_BITS;
+const RECENT_BITS: u32 = 11;
 
 /// Rows that are looked at together, so that what is known of them stays in the cache.
 const TOGETHER: usize = 256;
@@ -45,7 +46,8 @@ fn slot_of([begin, next, before, end]: &Glance) -> usize {
     // Both ends may hold the same bytes, which must not cancel each other out.
     let begin = (begin ^ next.rotate_left(16)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let end = (before ^ end.rotate_left(16)).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-    ((begin ^ end) >> 40) as usize % RECENT
+    // All bits of a factor come to bear on the highest ones of a product, and on no others.
+    ((begin ^ end) >> (u64::BITS - RECENT_BITS)) as usize
 }
 
 /// A value that was met.
