@@ -41,13 +41,15 @@ fn glance(view: u128, text: &[u8]) -> Glance {
     }
 }
 
+/// A factor for each word of a glance, odd and of no pattern. One alone would let bytes that two words hold, or that stand
+/// in the same place of two, cancel each other out.
+const FACTORS: [u64; 4] = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f, 0x1656_67b1_9e37_79f9, 0xd6e8_feb8_6659_fd93];
+
 /// Where a value is kept that was met.
-fn slot_of([begin, next, before, end]: &Glance) -> usize {
-    // Both ends may hold the same bytes, which must not cancel each other out.
-    let begin = (begin ^ next.rotate_left(16)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let end = (before ^ end.rotate_left(16)).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-    // All bits of a factor come to bear on the highest ones of a product, and on no others.
-    ((begin ^ end) >> (u64::BITS - RECENT_BITS)) as usize
+fn slot_of(glance: &Glance) -> usize {
+    let products = glance.iter().zip(FACTORS).map(|(word, factor)| word.wrapping_mul(factor));
+    // Only the highest bits of a product depend on all of a word.
+    (products.fold(0, u64::wrapping_add) >> (u64::BITS - RECENT_BITS)) as usize
 }
 
 /// A value that was met.
