@@ -223,6 +223,8 @@ impl Task {
             };
             let promised = times.from(read);
             read += batch.num_rows() as u64;
+            // A scan that has its bytes never waits. Reads ahead that it has begun are tasks of this thread until it gives way.
+            tokio::task::yield_now().await;
             if let Some(rows) = rows {
                 if rows.bounds.0 < promised {
                     return Err(times.broken(promised, rows.bounds.0));
