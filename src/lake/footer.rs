@@ -114,9 +114,9 @@ impl FileFacts {
             None => vec![whole(facts)],
         });
         let stretches = stretches.collect();
-        // Nobody asks for the pages again, and those of a wide file are many.
+        // Nobody asks again what is in the pages, which is much in a wide file. Where they lie is asked by who reads some of them.
         let metadata = Arc::unwrap_or_clone(metadata).into_builder();
-        let metadata = Arc::new(metadata.set_column_index(None).set_offset_index(None).build());
+        let metadata = Arc::new(metadata.set_column_index(None).build());
         Ok(Self { file, metadata, schema: Arc::new(schema), reading_schema, found, resolution, row_groups, stretches })
     }
 

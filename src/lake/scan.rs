@@ -171,7 +171,7 @@ impl LakeScanExec {
         let source = ParquetSource::new(table.columns().schema_in(&forms))
             .with_table_parquet_options(reading.options.clone())
             .with_parquet_file_reader_factory(Arc::new(readers))
-            // Row groups were chosen by their times; the index of pages is one more request a file.
+            // Row groups were chosen by their times. Where pages lie is known of near stores; of others it is one more request a file.
             .with_enable_page_index(false);
         let adapter =
             LakeAdapterFactory::new(Arc::clone(table.columns()), Arc::clone(&forms), Arc::clone(table.notices()));

@@ -97,7 +97,21 @@ fn however_little_memory_there_is_the_rows_are_right_or_the_limit_is_named() {
     assert!(done >= 8 && refused >= 8, "{done} runs ended and {refused} were refused");
 }
 
-/// Many writers make one row group of a day.
+/// How many bytes the scan has read, as its metrics tell.
+fn scanned(said: &str) -> f64 {
+    let (_, told) = said.split_once("bytes_scanned=").unwrap();
+    let (number, unit) = told.split(',').next().unwrap().split_once(' ').unwrap();
+    assert_eq!(unit, "M");
+    number.parse::<f64>().unwrap() * 1e6
+}
+
+/// How many bytes the only file of a lake has.
+fn bytes_of(lake: &str) -> f64 {
+    let file = Path::new(lake).join("date=2024-05-01/part-0.parquet");
+    file.metadata().unwrap().len() as f64
+}
+
+/// Many writers make one row group of a day. Parts of it read their pages alone, and its dictionaries.
 #[test]
 fn a_large_row_group_is_read_by_all_threads_and_gives_the_same_bytes() {
     let dir = TempDir::new().unwrap();
@@ -120,6 +134,7 @@ fn a_large_row_group_is_read_by_all_threads_and_gives_the_same_bytes() {
             let said = lakehunt(&run.concat());
             // What the operator measured.
             assert!(said.contains(&format!("parts={threads},")), "{said}");
+            assert!(scanned(&said) < bytes_of(&lake) * 1.1, "{} bytes of {}", scanned(&said), bytes_of(&lake));
             std::fs::read(format!("{out}/hits/job={job}/window=2024-05-01/hits.parquet")).unwrap()
         };
         let whole = hits("1");
