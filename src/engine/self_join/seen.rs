@@ -14,9 +14,10 @@ const HASHES: RandomState = RandomState::with_seed(0x6c61_6b65);
 /// Values beyond which what has been seen is forgotten: the next batch would hardly be without a new one.
 const MANY: usize = 4096;
 
-/// Values that were met last are found by a glance at them.
+/// Values that were met last are found by a glance at them: room for many more than a column has, as a rule, so that few of
+/// them push each other out.
 const RECENT: usize = 1 << RECENT_BITS;
-const RECENT_BITS: u32 = 11;
+const RECENT_BITS: u32 = 13;
 
 /// Rows that are looked at together, so that what is known of them stays in the cache.
 const TOGETHER: usize = 256;
@@ -35,10 +36,9 @@ fn glance(view: u128, text: &[u8]) -> Glance {
     if view as u32 <= INLINE {
         return [low, high, 0, 0];
     }
-    match text.last_chunk::<16>() {
-        Some(end) => [low, word(&text[4..]), word(end), word(&end[8..])],
-        None => [low, word(&text[4..]), word(&text[text.len() - 8..]), 0],
-    }
+    // Without a branch for those that are shorter, which cannot be foreseen: what they begin with is told twice.
+    let end = &text[text.len().saturating_sub(16)..];
+    [low, word(&text[4..]), word(end), word(&text[text.len() - 8..])]
 }
 
 /// A factor for each word of a glance, odd and of no pattern. One alone would let bytes that two words hold, or that stand
