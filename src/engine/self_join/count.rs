@@ -29,7 +29,7 @@ const BATCH: usize = 8192;
 /// Pairs that are worth turning into values, and rows that may be held until there are as many. The pairs of a slice alone
 /// are few, as a rule, and each turn costs as much as some hundred of them.
 const WORTH: usize = 1024;
-const HELD: usize = 1 << 17;
+const HELD: usize = 1 << 16;
 
 /// What a side's rows are grouped by.
 #[derive(Debug, Clone)]
