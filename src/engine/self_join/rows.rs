@@ -102,8 +102,12 @@ fn bounds(times: impl Iterator<Item = i64>) -> (i64, i64) {
 fn bits(mask: &[u8], side: Side) -> u64 {
     let mut bits = 0;
     for (at, eight) in mask.chunks(8).enumerate() {
-        let mut bytes = [0; 8];
-        bytes[..eight.len()].copy_from_slice(eight);
+        let fewer = || {
+            let mut bytes = [0; 8];
+            bytes[..eight.len()].copy_from_slice(eight);
+            bytes
+        };
+        let bytes = eight.first_chunk().copied().unwrap_or_else(fewer);
         let ones = (u64::from_le_bytes(bytes) >> side.bit().trailing_zeros()) & 0x0101_0101_0101_0101;
         // Puts the lowest bit of byte n at bit 56 + n.
         bits |= (ones.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * at);
