@@ -140,7 +140,8 @@ async fn footers(
     let results: Vec<_> = futures::stream::iter(files)
         .map(|file| async move {
             let name = root.name(&file.meta.location);
-            (name, FileFacts::read(root, file, columns).await)
+            // Their other columns are looked at as well.
+            (name, FileFacts::read_whole(root, file, columns).await)
         })
         .buffered(CONCURRENT_FOOTERS)
         .collect()

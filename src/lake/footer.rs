@@ -1,5 +1,6 @@
 //! What a file's footer tells before any of its data is read: schema, rows, and the times of each row group.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
@@ -11,6 +12,7 @@ use datafusion::parquet::file::statistics::Statistics;
 
 use super::columns::{Columns, Resolution, TEXT, TextForm, is_noted_text};
 use super::listing::LakeFile;
+use super::narrow::narrowed;
 use super::part::{Selected, Stretch, pages};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Root, find_cause};
@@ -32,12 +34,13 @@ pub(super) fn sight(schema: &Schema) -> Option<(i64, i64)> {
 #[derive(Debug, Clone)]
 pub(crate) struct FileFacts {
     pub(crate) file: LakeFile,
+    /// Of the columns of the job alone, as a rule; so are both schemas.
     pub(crate) metadata: Arc<ParquetMetaData>,
     /// As the file has it.
     pub(crate) schema: SchemaRef,
     /// What to ask the Parquet reader for.
     pub(crate) reading_schema: SchemaRef,
-    /// Where each column of `raw` is found, by position in the file's schema.
+    /// Where each column of `raw` is found, by position in `schema`.
     pub(crate) found: Vec<Option<usize>>,
     /// The resolution of its times; `None` when it has no time column.
     pub(crate) resolution: Option<Resolution>,
@@ -58,12 +61,21 @@ pub(crate) struct RowGroupFacts {
 }
 
 impl FileFacts {
-    /// Reads the footer of `file`; it is kept for the scan.
+    /// Reads the footer of `file`; what the job reads of it is kept for the scan.
     ///
     /// # Errors
     /// When the footer cannot be read (`CorruptFile`, or what the store says when that is to blame), or when a column
     /// cannot be of the job's type (`SchemaMismatch`).
     pub(crate) async fn read(root: &Root, file: LakeFile, columns: &Columns) -> Result<Self> {
+        let name = root.name(&file.meta.location);
+        Self::read_whole(root, file, columns).await?.narrowed().map_err(|e| e.with("file", name))
+    }
+
+    /// Reads the footer of `file`, and keeps it with the columns that are not the job's.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(crate) async fn read_whole(root: &Root, file: LakeFile, columns: &Columns) -> Result<Self> {
         let name = root.name(&file.meta.location);
         let metadata = DFParquetMetadata::new(root.store.as_ref(), &file.meta)
             .with_metadata_size_hint(Some(FOOTER_HINT))
@@ -118,6 +130,27 @@ impl FileFacts {
         let metadata = Arc::unwrap_or_clone(metadata).into_builder();
         let metadata = Arc::new(metadata.set_column_index(None).build());
         Ok(Self { file, metadata, schema: Arc::new(schema), reading_schema, found, resolution, row_groups, stretches })
+    }
+
+    /// The same of a file without the columns that the job does not read. Of a file that has none of the job's, all stay.
+    fn narrowed(self) -> Result<Self> {
+        let roots: Vec<usize> = self.found.iter().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        if roots.is_empty() || roots.len() == self.schema.fields().len() {
+            return Ok(self);
+        }
+        let corrupt = |what: &str| Error::new(ErrorKind::CorruptFile, what);
+        let metadata = narrowed(&self.metadata, &roots)
+            .map_err(|e| corrupt("the file's footer contradicts itself; write it again").caused_by(e))?;
+        let of = |schema: &Schema| {
+            schema.project(&roots).map_err(|e| corrupt("the file's schema cannot be read").caused_by(e))
+        };
+        Ok(Self {
+            metadata: Arc::new(metadata),
+            schema: Arc::new(of(&self.schema)?),
+            reading_schema: Arc::new(of(&self.reading_schema)?),
+            found: self.found.iter().map(|found| roots.binary_search(found.as_ref()?).ok()).collect(),
+            ..self
+        })
     }
 
     /// The name of its time column, as it has it.

@@ -8,6 +8,7 @@ mod delta;
 mod footer;
 mod layout;
 mod listing;
+mod narrow;
 mod part;
 mod readahead;
 mod remote;

@@ -42,8 +42,8 @@ fn source_url(number: usize) -> String {
     }
 }
 
-/// Bytes of the footers of a further table that are kept.
-const FOOTERS: usize = 64 << 20;
+/// Bytes of the footers of a further table that are kept: all of them, as those of the first.
+const FOOTERS: usize = usize::MAX;
 
 /// Some columns of `raw`, read by the engine's Parquet scan.
 ///
