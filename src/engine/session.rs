@@ -47,8 +47,6 @@ pub(crate) fn memory(limits: Limits) -> Result<Memory> {
     let pool = TrackConsumersPool::new(GreedyMemoryPool::new(limits.memory), largest);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
-        // They are kept for as long as the run needs them anyway, with the columns of the job alone: none may be read anew.
-        .with_metadata_cache_limit(usize::MAX)
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::OsTmpDirectory))
         .build_arc()
         .map_err(|e| Error::new(ErrorKind::Engine, "the engine cannot be set up").caused_by(e))

@@ -88,7 +88,7 @@ async fn lag(source: &SourceSpec, root: &Root, columns: &Columns, facts: &[Arc<F
         .names(columns.time())
         .into_iter()
         .filter(|name| {
-            facts.iter().any(|f| f.schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name)))
+            facts.iter().any(|f| f.shape.schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name)))
         })
         .collect();
     let [later, earlier, ..] = held.as_slice() else { return Ok(None) };

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
-use crate::lake::{self, Columns, FileFacts, Layout, Listing, Resolution};
+use crate::lake::{self, Columns, FileFacts, Layout, Listing, Resolution, Shapes};
 use crate::store::{Root, Stores};
 use crate::window::nanos;
 
@@ -101,7 +101,7 @@ pub(crate) async fn inspect(
         outside_partition: Vec::new(),
         schemas: BTreeMap::new(),
         time_units: BTreeMap::new(),
-        coarsest_time_unit: facts.iter().filter_map(|facts| facts.resolution).max(),
+        coarsest_time_unit: facts.iter().filter_map(|facts| facts.shape.resolution).max(),
         earliest: None,
         latest: None,
         nulls: Vec::new(),
@@ -109,17 +109,17 @@ pub(crate) async fn inspect(
         lag: None,
     };
     for facts in &facts {
-        for (column, found) in facts.found.iter().enumerate() {
+        for (column, found) in facts.shape.found.iter().enumerate() {
             let stored = match found {
                 Some(index) => {
-                    let field = facts.schema.field(*index);
+                    let field = facts.shape.schema.field(*index);
                     format!("{} {}", field.name(), field.data_type())
                 }
                 None => "absent".to_owned(),
             };
             *inspection.schemas.entry(columns.name(column).to_owned()).or_default().entry(stored).or_default() += 1;
         }
-        if let Some(unit) = facts.resolution {
+        if let Some(unit) = facts.shape.resolution {
             *inspection.time_units.entry(unit.to_string()).or_default() += 1;
         }
         if let (Some(partition), Some((earliest, latest))) = (&facts.file.partition, facts.times())
@@ -137,11 +137,12 @@ async fn footers(
     files: Vec<lake::LakeFile>,
     columns: &Columns,
 ) -> (Vec<Arc<FileFacts>>, BTreeMap<String, String>) {
+    let shapes = &Shapes::default();
     let results: Vec<_> = futures::stream::iter(files)
         .map(|file| async move {
             let name = root.name(&file.meta.location);
             // Their other columns are looked at as well.
-            (name, FileFacts::read_whole(root, file, columns).await)
+            (name, FileFacts::read_whole(root, file, columns, shapes).await)
         })
         .buffered(CONCURRENT_FOOTERS)
         .collect()

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result, exec_err, internal_err};
+use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::datasource::physical_plan::FileGroup;
-use datafusion::datasource::physical_plan::parquet::ParquetAccessPlan;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -25,9 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::Columns;
 use super::convert::Notices;
-use super::footer::{FileFacts, sight};
+use super::footer::FileFacts;
 use super::listing::LakeFile;
 use super::scan::LakeScanExec;
+use super::shape::Shapes;
 use super::table::RawTable;
 use super::told::tell;
 use crate::error::Error;
@@ -71,28 +71,21 @@ struct RemoteFile {
 impl RemoteScan {
     /// What `scan` reads, dealt out to some tasks of some partitions each. Neighbours in time stay together.
     pub(crate) fn of_tasks(scan: &LakeScanExec, tasks: usize, partitions: usize) -> Result<Vec<Self>> {
-        let (table, projection, fetch) = scan.parts();
+        let (table, projection, fetch) = scan.wanted();
         let root = table.root();
         let location = match Location::parse(&root.display) {
             // Another process stands in another folder.
             Ok(Location::Folder(folder)) => std::path::absolute(folder)?.display().to_string(),
             _ => root.display.clone(),
         };
-        let known: HashMap<&Path, usize> =
-            table.files().iter().enumerate().map(|(index, facts)| (&facts.file.meta.location, index)).collect();
         // For one task none is split: a row group is what a task is sent.
-        let parts = table.parts(&table.columns().plain(), 1);
+        let parts = table.parts(1);
         let slots = tasks * partitions;
         let mut wanted: Vec<BTreeMap<usize, BTreeSet<usize>>> = vec![BTreeMap::new(); slots];
         for (place, part) in parts.iter().enumerate() {
             let slot = &mut wanted[place * slots / parts.len()];
-            for file in part.files.files() {
-                let (Some(index), Some(groups)) =
-                    (known.get(&file.object_meta.location), file.extensions.get::<ParquetAccessPlan>())
-                else {
-                    return internal_err!("a file of the scan is none of its table");
-                };
-                slot.entry(*index).or_default().extend(groups.row_group_indexes());
+            for (file, group, _) in part {
+                slot.entry(*file).or_default().insert(*group);
             }
         }
         let of_task = |slots: &[BTreeMap<usize, BTreeSet<usize>>]| {
@@ -144,21 +137,22 @@ impl RemoteScan {
         let root = pinned(root, &metas, told);
         let mut facts = Vec::with_capacity(wanted.len());
         let mut files = Vec::with_capacity(wanted.len());
-        let forms = self.columns.plain();
+        let (forms, shapes) = (self.columns.plain(), Shapes::default());
         for (index, groups) in wanted {
             let (Some(meta), Some(file)) = (metas.get(*index), self.files.get(*index)) else {
                 return exec_err!("the plan names a file that it does not describe");
             };
             let file_of_lake = LakeFile { meta: meta.clone(), partition: None, times: None };
-            let mut fact = FileFacts::read(&root, file_of_lake, &self.columns).await.map_err(external)?;
+            let mut fact = FileFacts::read(&root, file_of_lake, &self.columns, &shapes).await.map_err(external)?;
             if let Some((from, to)) = file.sight {
                 fact = fact.confined(from, to);
             }
             if groups.iter().any(|group| *group >= fact.row_groups.len()) {
                 return exec_err!("the file {} has fewer row groups than when it was planned", file.path);
             }
+            let fact = Arc::new(fact);
             files.extend(RawTable::file(&fact, &forms, groups.iter().map(|group| (*group, None))));
-            facts.push(Arc::new(fact));
+            facts.push(fact);
         }
         let table = RawTable::new(root, Arc::new(self.columns.clone()), facts, self.range, notices);
         let scan = LakeScanExec::of_group(table, context, self.projection.clone(), self.fetch, FileGroup::new(files))?;
@@ -174,7 +168,7 @@ impl RemoteFile {
             size: meta.size,
             e_tag: meta.e_tag.clone(),
             modified: meta.last_modified,
-            sight: sight(&facts.reading_schema),
+            sight: facts.sight(),
         }
     }
 

@@ -2,36 +2,34 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::common::Result;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
-use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::metrics::MetricsSet;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
+use datafusion::physical_plan::metrics::{
+    ExecutionPlanMetricsSet, MetricBuilder, MetricCategory, MetricType, MetricsSet,
 };
-
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions};
 use futures::TryStreamExt;
-use object_store::path::Path;
+use object_store::ObjectStore;
 
 use super::adapter::LakeAdapterFactory;
 use super::columns::TextForms;
 use super::part::PartTimes;
-use super::readahead;
-use super::table::RawTable;
+use super::readahead::{self, Read};
+use super::reader::Readers;
+use super::table::{Part, RawTable};
 
 /// Where the store of a table stands in the engine's registry. Files are named relative to its root, so the name says nothing
 /// about where that is; two containers of one account cannot be confused, nor can two tables.
@@ -42,23 +40,30 @@ fn source_url(number: usize) -> String {
     }
 }
 
-/// Bytes of the footers of a further table that are kept: all of them, as those of the first.
-const FOOTERS: usize = usize::MAX;
-
 /// Some columns of `raw`, read by the engine's Parquet scan.
 ///
 /// It wraps that scan, so that a rule of ours can tell which table a scan reads and ask for another form of it.
 #[derive(Debug)]
 pub(crate) struct LakeScanExec {
+    wanted: Wanted,
+    /// By partition, where the scan is by time.
+    parts: Vec<Part>,
+    times: Arc<[PartTimes]>,
+    readers: Arc<Readers>,
+    /// Of all partitions. Of a scan by time it has no files: each part is described to the engine when it is read.
+    scan: Arc<DataSourceExec>,
+    measured: Arc<Measured>,
+}
+
+/// What is scanned.
+#[derive(Debug)]
+struct Wanted {
     table: RawTable,
     reading: Reading,
     /// By position in `raw`.
     columns: Vec<usize>,
     forms: TextForms,
     fetch: Option<usize>,
-    /// Of each partition, where the scan is by time.
-    times: Vec<PartTimes>,
-    scan: Arc<dyn ExecutionPlan>,
 }
 
 /// What a session has for reading `raw`.
@@ -66,42 +71,46 @@ pub(crate) struct LakeScanExec {
 pub(super) struct Reading {
     url: ObjectStoreUrl,
     options: TableParquetOptions,
-    footers: Arc<FileMetadataCache>,
+}
+
+/// What scans have measured.
+#[derive(Debug, Default)]
+struct Measured {
+    /// Of what is read.
+    reads: ExecutionPlanMetricsSet,
+    /// Of all parts that have been read, by name: the engine counts a dozen things of each file, and keeps them with its scan.
+    parts: Mutex<MetricsSet>,
+}
+
+/// A part's scan, which leaves what it has measured when it is dropped.
+struct Measuring {
+    scan: Arc<DataSourceExec>,
+    measured: Arc<Measured>,
+}
+
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        // A set is whole at every point where a holder can panic.
+        let mut parts = self.measured.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.scan.metrics().iter().flat_map(MetricsSet::iter).for_each(|metric| parts.push(Arc::clone(metric)));
+        *parts = parts.aggregate_by_name();
+    }
 }
 
 impl Reading {
     pub(super) fn new(table: &RawTable, state: &dyn Session) -> Result<Self> {
         let url = ObjectStoreUrl::parse(source_url(table.number()))?;
-        let runtime = state.runtime_env();
-        runtime.register_object_store(url.as_ref(), Arc::clone(&table.root().store));
-        let footers = match table.number() {
-            0 => runtime.cache_manager.get_file_metadata_cache(),
-            // They are kept by path, and two tables may have the same.
-            _ => Arc::new(DefaultCache::<Path, CachedFileMetadataEntry>::new(FOOTERS)) as Arc<FileMetadataCache>,
-        };
-        keep_footers(table, footers.as_ref());
-        Ok(Self { url, options: state.table_options().parquet.clone(), footers })
+        state.runtime_env().register_object_store(url.as_ref(), Arc::clone(&table.root().store));
+        Ok(Self { url, options: state.table_options().parquet.clone() })
     }
-}
 
-/// The footers are known; the scan need not fetch them again.
-fn keep_footers(table: &RawTable, footers: &FileMetadataCache) {
-    for facts in table.files() {
-        let metadata = Arc::new(CachedParquetMetaData::new(Arc::clone(&facts.metadata)));
-        footers.put(&facts.file.meta.location, CachedFileMetadataEntry::new(facts.file.meta.clone(), metadata));
-    }
-}
-
-impl Reading {
     /// What a task has that is sent its files.
-    fn of_task(table: &RawTable, context: &TaskContext) -> Result<Self> {
+    fn of_task(context: &TaskContext) -> Result<Self> {
         let url = ObjectStoreUrl::parse(source_url(0))?;
         // Only the reader that is given to the scan reads; the engine wants a store for the URL nevertheless.
         context.runtime_env().register_object_store(url.as_ref(), Arc::new(object_store::memory::InMemory::new()));
         let global = context.session_config().options().execution.parquet.clone();
-        let footers = Arc::new(DefaultCache::<Path, CachedFileMetadataEntry>::new(FOOTERS)) as Arc<FileMetadataCache>;
-        keep_footers(table, footers.as_ref());
-        Ok(Self { url, options: TableParquetOptions { global, ..Default::default() }, footers })
+        Ok(Self { url, options: TableParquetOptions { global, ..Default::default() } })
     }
 }
 
@@ -120,14 +129,13 @@ impl LakeScanExec {
         fetch: Option<usize>,
         group: FileGroup,
     ) -> Result<Self> {
-        let reading = Reading::of_task(&table, context)?;
-        let forms = table.columns().plain();
-        Self::try_new(table, reading, columns, forms, fetch, vec![group], Vec::new())
+        let (reading, forms) = (Reading::of_task(context)?, table.columns().plain());
+        Wanted { table, reading, columns, forms, fetch }.in_groups(vec![group])
     }
 
     /// The table, the columns by position in it, and how many rows are enough.
-    pub(super) fn parts(&self) -> (&RawTable, &[usize], Option<usize>) {
-        (&self.table, &self.columns, self.fetch)
+    pub(super) fn wanted(&self) -> (&RawTable, &[usize], Option<usize>) {
+        (&self.wanted.table, &self.wanted.columns, self.wanted.fetch)
     }
 
     /// Dealt out to some tasks, which take files of each other when they have none left.
@@ -140,81 +148,101 @@ impl LakeScanExec {
     ) -> Result<Self> {
         let forms = table.columns().plain();
         let groups = table.shares(&forms, tasks);
-        Self::try_new(table, reading, columns, forms, fetch, groups, Vec::new())
+        Wanted { table, reading, columns, forms, fetch }.in_groups(groups)
     }
 
     /// The scan of other columns of the same table in parts by time, one a partition, for so many tasks; text as it comes
     /// quickest: as dictionaries or as views.
     pub(crate) fn by_time(&self, columns: Vec<usize>, tasks: usize) -> Result<Self> {
-        let forms = self.table.quickest_forms();
-        let parts = self.table.parts(&forms, tasks);
-        let (groups, times) = parts.into_iter().map(|part| (part.files, part.times)).unzip();
-        let (table, reading) = (self.table.clone(), self.reading.clone());
-        Self::try_new(table, reading, columns, forms, None, groups, times)
-    }
-
-    fn try_new(
-        table: RawTable,
-        reading: Reading,
-        columns: Vec<usize>,
-        forms: TextForms,
-        fetch: Option<usize>,
-        groups: Vec<FileGroup>,
-        times: Vec<PartTimes>,
-    ) -> Result<Self> {
-        let root = table.root();
-        let store = match root.near {
-            true => Arc::clone(&root.store),
-            false => readahead::ahead_of(Arc::clone(&root.store), table.reads(&groups, &columns)),
-        };
-        let readers = CachedParquetFileReaderFactory::new(store, Arc::clone(&reading.footers));
-        let source = ParquetSource::new(table.columns().schema_in(&forms))
-            .with_table_parquet_options(reading.options.clone())
-            .with_parquet_file_reader_factory(Arc::new(readers))
-            // Row groups were chosen by their times. Where pages lie is known of near stores; of others it is one more request a file.
-            .with_enable_page_index(false);
-        let adapter =
-            LakeAdapterFactory::new(Arc::clone(table.columns()), Arc::clone(&forms), Arc::clone(table.notices()));
-        let config = FileScanConfigBuilder::new(reading.url.clone(), Arc::new(source))
-            .with_file_groups(groups)
-            // A part is read by the task that asks for it; its times belong to it.
-            .with_preserve_order(!times.is_empty())
-            .with_projection_indices(Some(columns.clone()))?
-            .with_limit(fetch)
-            .with_expr_adapter(Some(Arc::new(adapter)))
-            .build();
-        let scan = DataSourceExec::from_data_source(config);
-        Ok(Self { table, reading, columns, forms, fetch, times, scan })
+        let Wanted { table, reading, .. } = &self.wanted;
+        let (table, reading, forms) = (table.clone(), reading.clone(), table.quickest_forms());
+        let parts = table.parts(tasks);
+        Wanted { table, reading, columns, forms, fetch: None }.in_parts(parts)
     }
 
     /// Whether both read the same rows.
     pub(crate) fn reads_same(&self, other: &Self) -> bool {
-        self.fetch.is_none() && other.fetch.is_none() && self.table.is(&other.table)
+        self.wanted.fetch.is_none() && other.wanted.fetch.is_none() && self.wanted.table.is(&other.wanted.table)
     }
 
     /// The number of its table among those of the session.
     pub(crate) fn table_number(&self) -> usize {
-        self.table.number()
+        self.wanted.table.number()
     }
 
     /// Its columns, by position in `raw`.
     pub(crate) fn columns(&self) -> &[usize] {
-        &self.columns
+        &self.wanted.columns
     }
 
     /// The schema of all of `raw`, as SQL sees it.
     pub(crate) fn table_schema(&self) -> &SchemaRef {
-        self.table.columns().schema()
+        self.wanted.table.columns().schema()
     }
 
     /// The column of time of the table.
     pub(crate) fn time(&self) -> usize {
-        self.table.columns().time()
+        self.wanted.table.columns().time()
     }
 
     /// The times of each part.
-    pub(crate) fn times(&self) -> &[PartTimes] {
+    pub(crate) fn times(&self) -> &Arc<[PartTimes]> {
         &self.times
+    }
+}
+
+impl Wanted {
+    fn in_groups(self, groups: Vec<FileGroup>) -> Result<LakeScanExec> {
+        let store = self.store(|| RawTable::reads(&groups, &self.columns))?;
+        self.in_partitions(store, groups, Vec::new())
+    }
+
+    fn in_parts(self, parts: Vec<Part>) -> Result<LakeScanExec> {
+        let store = self.store(|| self.table.reads_of_parts(&parts, &self.columns))?;
+        let groups = parts.iter().map(|_| FileGroup::default()).collect();
+        self.in_partitions(store, groups, parts)
+    }
+
+    /// The table's store; a far one, from which the scan is served ahead of time.
+    fn store(&self, reads: impl FnOnce() -> Result<Vec<Read>>) -> Result<Arc<dyn ObjectStore>> {
+        let root = self.table.root();
+        let store = Arc::clone(&root.store);
+        if root.near { Ok(store) } else { Ok(readahead::ahead_of(store, reads()?)) }
+    }
+
+    fn in_partitions(
+        self,
+        store: Arc<dyn ObjectStore>,
+        groups: Vec<FileGroup>,
+        parts: Vec<Part>,
+    ) -> Result<LakeScanExec> {
+        let measured = Arc::new(Measured::default());
+        let scanned = MetricBuilder::new(&measured.reads)
+            .with_type(MetricType::Summary)
+            .with_category(MetricCategory::Bytes)
+            .global_counter("bytes_scanned");
+        let readers = Arc::new(Readers::new(store, scanned));
+        let scan = self.scan(&readers, groups)?;
+        let times = parts.iter().map(|part| self.table.times_of(part)).collect();
+        Ok(LakeScanExec { wanted: self, parts, times, readers, scan, measured })
+    }
+
+    /// The engine's scan of some files.
+    fn scan(&self, readers: &Arc<Readers>, groups: Vec<FileGroup>) -> Result<Arc<DataSourceExec>> {
+        let source = ParquetSource::new(self.table.columns().schema_in(&self.forms))
+            .with_table_parquet_options(self.reading.options.clone())
+            .with_parquet_file_reader_factory(Arc::clone(readers) as Arc<dyn ParquetFileReaderFactory>)
+            // Row groups were chosen by their times. Where pages lie is known of near stores; of others it is one more request a file.
+            .with_enable_page_index(false);
+        let (columns, notices) = (Arc::clone(self.table.columns()), Arc::clone(self.table.notices()));
+        let adapter = LakeAdapterFactory::new(columns, Arc::clone(&self.forms), notices);
+        let config = FileScanConfigBuilder::new(self.reading.url.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(Some(self.columns.clone()))?
+            .with_limit(self.fetch)
+            .with_expr_adapter(Some(Arc::new(adapter)))
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
     }
 }
 
@@ -223,20 +251,20 @@ impl DisplayAs for LakeScanExec {
         let tree = matches!(t, DisplayFormatType::TreeRender);
         let schema = self.scan.schema();
         let columns: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let partitions = self.scan.output_partitioning().partition_count();
+        let partitions = self.properties().output_partitioning().partition_count();
         if !tree {
             write!(f, "LakeScanExec: ")?;
         }
         let between = if tree { "\n" } else { ", " };
-        write!(f, "files={}{between}partitions={partitions}", self.table.files().len())?;
-        let fields = schema.fields().iter().zip(&self.columns);
-        let texts = fields.filter(|(field, column)| *field.data_type() == self.forms[**column].data_type());
-        let forms: BTreeSet<_> = texts.map(|(_, column)| format!("{:?}", self.forms[*column])).collect();
+        write!(f, "files={}{between}partitions={partitions}", self.wanted.table.files().len())?;
+        let fields = schema.fields().iter().zip(&self.wanted.columns);
+        let texts = fields.filter(|(field, column)| *field.data_type() == self.wanted.forms[**column].data_type());
+        let forms: BTreeSet<_> = texts.map(|(_, column)| format!("{:?}", self.wanted.forms[*column])).collect();
         if !forms.is_empty() {
             write!(f, "{between}text={}", forms.into_iter().collect::<Vec<_>>().join("+"))?;
         }
         write!(f, "{between}columns=[{}]", columns.join(", "))?;
-        if let Some(fetch) = self.fetch {
+        if let Some(fetch) = self.wanted.fetch {
             write!(f, "{between}fetch={fetch}")?;
         }
         if tree { writeln!(f) } else { Ok(()) }
@@ -276,18 +304,32 @@ impl ExecutionPlan for LakeScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let notices = Arc::clone(self.table.notices());
-        let rows = self.scan.execute(partition, context)?;
-        let schema = rows.schema();
-        let counted = rows.inspect_ok(move |batch| notices.read(batch.num_rows()));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+        let notices = Arc::clone(self.wanted.table.notices());
+        let Some(part) = self.parts.get(partition) else {
+            let rows = self.scan.execute(partition, context)?;
+            let counted = rows.inspect_ok(move |batch| notices.read(batch.num_rows()));
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), counted)));
+        };
+        let files = self.wanted.table.files_of(part, &self.wanted.forms);
+        let scan = self.wanted.scan(&self.readers, vec![files])?;
+        let rows = scan.execute(0, context)?;
+        let measuring = Measuring { scan, measured: Arc::clone(&self.measured) };
+        let counted = rows.inspect_ok(move |batch| {
+            let _ = &measuring;
+            notices.read(batch.num_rows());
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), counted)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        self.scan.metrics()
+        let mut all = self.measured.reads.clone_inner();
+        let of_scan = self.scan.metrics().unwrap_or_default();
+        let of_parts = self.measured.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        of_scan.iter().chain(of_parts.iter()).for_each(|metric| all.push(Arc::clone(metric)));
+        Some(all)
     }
 
     fn fetch(&self) -> Option<usize> {
-        self.fetch
+        self.wanted.fetch
     }
 }

@@ -1,6 +1,6 @@
 //! `raw`: exactly the given files, as the columns that the job declares.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,6 +27,9 @@ use crate::store::Root;
 /// Rows of one part that are worth a task of their own: smaller row groups are read together.
 const ROWS_OF_A_PART: u64 = 1 << 17;
 
+/// Rows that take about as long as to open a row group of a file (half a millisecond): many small files are work for all tasks.
+const ROWS_OF_OPENING: u64 = 1 << 13;
+
 /// Rows that are worth a part of their own beside others of their row group, whose dictionaries are then read once more.
 const ROWS_OF_A_PIECE: u64 = 1 << 18;
 
@@ -43,12 +46,11 @@ pub(crate) struct RawTable {
     number: usize,
 }
 
-/// Row groups that are read one after the other, and what their footers tell of the times in them.
-#[derive(Debug)]
-pub(super) struct Part {
-    pub(super) files: FileGroup,
-    pub(super) times: PartTimes,
-}
+/// A row group of a file, both by position, and the rows of it that are read.
+pub(super) type Piece = (usize, usize, Selected);
+
+/// What is read one after the other: at least one piece, ordered by file and row group.
+pub(super) type Part = Vec<Piece>;
 
 impl RawTable {
     /// The rows of `files`; row groups and pages whose times all lie outside the half-open `range` (nanoseconds) are left out.
@@ -109,9 +111,9 @@ impl RawTable {
         self.range
     }
 
-    /// A file, of which some row groups are read: all of each, or some of its rows.
+    /// A file, of which some row groups are read: all of each, or some of its rows. It brings what its footer tells.
     pub(super) fn file(
-        facts: &FileFacts,
+        facts: &Arc<FileFacts>,
         forms: &[TextForm],
         groups: impl Iterator<Item = (usize, Option<RowSelection>)>,
     ) -> Option<PartitionedFile> {
@@ -124,7 +126,8 @@ impl RawTable {
         }
         plan.row_group_index_iter().next()?;
         let file = PartitionedFile::new_from_meta(facts.file.meta.clone());
-        Some(file.with_arrow_schema(facts.reading_schema_in(forms)).with_extension(plan))
+        let file = file.with_arrow_schema(facts.reading_schema(forms));
+        Some(file.with_extension(plan).with_extension(Arc::clone(facts)))
     }
 
     /// All files in their order, dealt out to some tasks. Neighbours in time stay together, so that each task reads a
@@ -149,8 +152,8 @@ impl RawTable {
     /// All row groups in the order of their earliest times, small ones together. One that is more than its share, among so
     /// many tasks, of the rows that are left with it is split where pages allow it: towards the end parts get smaller, so that
     /// tasks end at about the same time, and a single row group is work for all.
-    pub(super) fn parts(&self, forms: &[TextForm], tasks: usize) -> Vec<Part> {
-        let mut groups: Vec<(usize, usize, Selected)> = self
+    pub(super) fn parts(&self, tasks: usize) -> Vec<Part> {
+        let mut groups: Vec<Piece> = self
             .files
             .iter()
             .enumerate()
@@ -167,64 +170,84 @@ impl RawTable {
                 groups.push_front((file, group, others));
             }
             left -= first.rows();
-            rows += first.rows();
+            rows += first.rows() + ROWS_OF_OPENING;
             part.push((file, group, first));
             if rows >= ROWS_OF_A_PART {
-                parts.push(self.part(forms, std::mem::take(&mut part)));
+                parts.push(std::mem::take(&mut part));
                 rows = 0;
             }
         }
         if !part.is_empty() {
-            parts.push(self.part(forms, part));
+            parts.push(part);
+        }
+        for part in &mut parts {
+            part.sort_unstable_by_key(|(file, group, _)| (*file, *group));
         }
         parts
     }
 
-    fn part(&self, forms: &[TextForm], mut groups: Vec<(usize, usize, Selected)>) -> Part {
-        let times = groups.iter().map(|(.., rows)| rows.times);
-        let bounds = times.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)))).flatten();
-        groups.sort_unstable_by_key(|(file, group, _)| (*file, *group));
-        let files = groups.chunk_by(|a, b| a.0 == b.0).filter_map(|of_file| {
+    /// The files of a part.
+    pub(super) fn files_of(&self, part: &[Piece], forms: &[TextForm]) -> FileGroup {
+        let files = part.chunk_by(|a, b| a.0 == b.0).filter_map(|of_file| {
             let (file, ..) = of_file.first()?;
             let groups = of_file.iter().map(|(_, group, rows)| (*group, rows.selection()));
             Self::file(&self.files[*file], forms, groups)
         });
-        let files = FileGroup::new(files.collect());
+        FileGroup::new(files.collect())
+    }
+
+    /// What the footers of a part's files tell of its times.
+    pub(super) fn times_of(&self, part: &[Piece]) -> PartTimes {
+        let times = part.iter().map(|(.., rows)| rows.times);
+        let bounds = times.reduce(|a, b| a.zip(b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)))).flatten();
         let mut names: Vec<String> =
-            groups.iter().map(|(file, ..)| self.root.name(&self.files[*file].file.meta.location)).collect();
+            part.iter().map(|(file, ..)| self.root.name(&self.files[*file].file.meta.location)).collect();
         names.dedup();
-        let ahead: Vec<_> = groups.iter().map(|(.., rows)| (rows.rows(), rows.ahead())).collect();
+        let ahead: Vec<_> = part.iter().map(|(.., rows)| (rows.rows(), rows.ahead())).collect();
         let pieces = ahead.iter().map(|(rows, ahead)| (*rows, ahead.as_slice()));
-        Part { files, times: PartTimes::of(names, bounds, pieces) }
+        PartTimes::of(names, bounds, pieces)
     }
 
     /// What a scan of these columns reads, in the order in which the engine comes to it.
-    pub(super) fn reads(&self, groups: &[FileGroup], columns: &[usize]) -> Vec<Read> {
-        let facts: HashMap<_, _> = self.files.iter().map(|facts| (&facts.file.meta.location, facts)).collect();
-        let files = groups.iter().flat_map(FileGroup::files);
-        let files = files.filter_map(|file| {
-            let plan = file.extensions.get::<ParquetAccessPlan>()?;
-            Some((facts.get(&file.object_meta.location)?, plan))
-        });
-        files.flat_map(|(facts, plan)| Self::reads_of(facts, plan.row_group_indexes(), columns)).collect()
+    pub(super) fn reads(groups: &[FileGroup], columns: &[usize]) -> Result<Vec<Read>> {
+        let mut reads = Vec::new();
+        for file in groups.iter().flat_map(FileGroup::files) {
+            if let (Some(facts), Some(plan)) =
+                (file.extension::<Arc<FileFacts>>(), file.extension::<ParquetAccessPlan>())
+            {
+                reads.extend(Self::reads_of(facts, plan.row_group_indexes(), columns)?);
+            }
+        }
+        Ok(reads)
     }
 
-    fn reads_of(facts: &FileFacts, groups: Vec<usize>, columns: &[usize]) -> Vec<Read> {
-        let mut leaves: Vec<usize> =
-            columns.iter().filter_map(|column| facts.found[*column]).flat_map(|root| facts.leaves_of(root)).collect();
+    /// The same of a scan in parts, which are read in about their order.
+    pub(super) fn reads_of_parts(&self, parts: &[Part], columns: &[usize]) -> Result<Vec<Read>> {
+        let mut reads = Vec::new();
+        for (file, group, _) in parts.iter().flatten() {
+            reads.extend(Self::reads_of(&self.files[*file], vec![*group], columns)?);
+        }
+        Ok(reads)
+    }
+
+    fn reads_of(facts: &FileFacts, groups: Vec<usize>, columns: &[usize]) -> Result<Vec<Read>> {
+        let (shape, footer) = (&facts.shape, facts.footer()?);
+        let mut leaves: Vec<usize> = columns
+            .iter()
+            .filter_map(|column| shape.found[*column])
+            .flat_map(|root| shape.kept.leaves_of(root))
+            .map(|(leaf, _)| leaf)
+            .collect();
         leaves.sort_unstable();
         leaves.dedup();
-        groups
-            .into_iter()
-            .map(|group| {
-                let range = |leaf: &usize| -> Range<u64> {
-                    let (start, length) = facts.metadata.row_group(group).column(*leaf).byte_range();
-                    start..start + length
-                };
-                Read { location: facts.file.meta.location.clone(), ranges: leaves.iter().map(range).collect() }
-            })
-            .filter(|read| !read.ranges.is_empty())
-            .collect()
+        let reads = groups.into_iter().map(|group| {
+            let range = |leaf: &usize| -> Range<u64> {
+                let (start, length) = footer.row_group(group).column(*leaf).byte_range();
+                start..start + length
+            };
+            Read { location: facts.file.meta.location.clone(), ranges: leaves.iter().map(range).collect() }
+        });
+        Ok(reads.filter(|read| !read.ranges.is_empty()).collect())
     }
 }
 

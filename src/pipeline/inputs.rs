@@ -9,7 +9,7 @@ use futures::StreamExt;
 use super::survey::Survey;
 use crate::engine::{self, Limits, engine_error};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Columns, FileFacts, Layout, Notices, RawTable, Resolution};
+use crate::lake::{Columns, FileFacts, Layout, Notices, RawTable, Resolution, Shapes};
 use crate::settings::Settings;
 use crate::store::Root;
 use crate::window::nanos;
@@ -30,6 +30,8 @@ struct Table {
     columns: Arc<Columns>,
     layout: Layout,
     slack: u32,
+    /// What its files have in common.
+    shapes: Shapes,
     /// Its files.
     range: Range<usize>,
 }
@@ -59,6 +61,7 @@ impl Inputs {
                 columns: Arc::new(table.columns.clone()),
                 layout: table.layout.clone(),
                 slack: table.slack,
+                shapes: Shapes::default(),
                 range: table.range.clone(),
             })
             .collect();
@@ -71,7 +74,7 @@ impl Inputs {
                     if let Some(error) = gone.get() {
                         return (index, Err(error.clone()));
                     }
-                    let facts = FileFacts::read(&table.root, file, &table.columns).await;
+                    let facts = FileFacts::read(&table.root, file, &table.columns, &table.shapes).await;
                     if let Err(error) = &facts {
                         tracing::debug!(%error, "a footer cannot be used");
                         if error.kind() == ErrorKind::Unreachable {
@@ -115,7 +118,7 @@ impl Inputs {
         for table in &self.tables {
             let time = table.columns.time();
             let facts = self.facts(&table.own(files));
-            if !facts.is_empty() && facts.iter().all(|facts| facts.found[time].is_none()) {
+            if !facts.is_empty() && facts.iter().all(|facts| facts.shape.found[time].is_none()) {
                 return Err(Error::new(
                     ErrorKind::SchemaMismatch,
                     format!(
@@ -145,7 +148,7 @@ impl Inputs {
                 read = true;
             }
             if read {
-                extent.resolution = extent.resolution.max(facts.resolution);
+                extent.resolution = extent.resolution.max(facts.shape.resolution);
             }
         }
         extent
@@ -213,7 +216,7 @@ impl Table {
         for column in (0..self.columns.len()).filter(|column| *column != self.columns.time()) {
             if !self.columns.spec(column).optional
                 && !facts.is_empty()
-                && facts.iter().all(|facts| facts.found[column].is_none())
+                && facts.iter().all(|facts| facts.shape.found[column].is_none())
             {
                 lines.push(format!(
                     "no file has the column {}; it is read as empty (looked for {})",

@@ -34,7 +34,7 @@ use crate::timespan::Timespan;
 pub(super) struct IntervalSelfJoinExec {
     scan: Arc<dyn ExecutionPlan>,
     /// Of each partition of the scan.
-    times: Vec<PartTimes>,
+    times: Arc<[PartTimes]>,
     spec: Arc<Spec>,
     /// Gives counts by group instead of pairs.
     count: Option<Arc<CountSpec>>,
@@ -47,7 +47,7 @@ pub(super) struct IntervalSelfJoinExec {
 impl IntervalSelfJoinExec {
     pub(super) fn new(
         scan: Arc<dyn ExecutionPlan>,
-        times: Vec<PartTimes>,
+        times: Arc<[PartTimes]>,
         spec: Arc<Spec>,
         count: Option<Arc<CountSpec>>,
         partitioning: Partitioning,
@@ -70,7 +70,7 @@ impl IntervalSelfJoinExec {
     #[cfg(test)]
     pub(super) fn told(&self, times: Vec<PartTimes>) -> Self {
         let partitioning = self.properties.partitioning.clone();
-        Self::new(Arc::clone(&self.scan), times, Arc::clone(&self.spec), self.count.clone(), partitioning)
+        Self::new(Arc::clone(&self.scan), times.into(), Arc::clone(&self.spec), self.count.clone(), partitioning)
     }
 
     /// How many tasks share the work.
@@ -80,7 +80,7 @@ impl IntervalSelfJoinExec {
 
     /// The same join, giving counts.
     pub(super) fn counted(&self, spec: Spec, count: CountSpec) -> Self {
-        let (scan, times) = (Arc::clone(&self.scan), self.times.clone());
+        let (scan, times) = (Arc::clone(&self.scan), Arc::clone(&self.times));
         let partitioning = Partitioning::UnknownPartitioning(self.tasks());
         Self::new(scan, times, Arc::new(spec), Some(Arc::new(count)), partitioning)
     }
@@ -92,7 +92,7 @@ impl IntervalSelfJoinExec {
         let of_groups = by.iter().all(|by| by.downcast_ref::<Column>().is_some_and(of_group));
         (of_groups && *partitions == self.tasks()).then(|| {
             let (scan, spec) = (Arc::clone(&self.scan), Arc::clone(&self.spec));
-            Self::new(scan, self.times.clone(), spec, self.count.clone(), partitioning.clone())
+            Self::new(scan, Arc::clone(&self.times), spec, self.count.clone(), partitioning.clone())
         })
     }
 
@@ -107,7 +107,7 @@ impl IntervalSelfJoinExec {
             let schedule = Mutex::new(Schedule::new(bounds, self.spec.span));
             let codes = Arc::new(Codes::new(memory.new_empty()));
             let all_read = context.session_config().get_extension();
-            Arc::new(Shared { schedule, times: self.times.clone(), codes, memory, all_read })
+            Arc::new(Shared { schedule, times: Arc::clone(&self.times), codes, memory, all_read })
         };
         Arc::clone(self.shared.get_or_init(start))
     }
@@ -195,8 +195,8 @@ impl ExecutionPlan for IntervalSelfJoinExec {
         };
         // Times belong to partitions: those of another scan are not known.
         let same = scan.output_partitioning().partition_count() == self.times.len();
-        let unknown = || vec![PartTimes::default(); scan.output_partitioning().partition_count()];
-        let times = if same { self.times.clone() } else { unknown() };
+        let unknown = || vec![PartTimes::default(); scan.output_partitioning().partition_count()].into();
+        let times = if same { Arc::clone(&self.times) } else { unknown() };
         let partitioning = self.properties.partitioning.clone();
         Ok(Arc::new(Self::new(scan, times, Arc::clone(&self.spec), self.count.clone(), partitioning)))
     }

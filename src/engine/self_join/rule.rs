@@ -75,7 +75,7 @@ fn self_join(join: &IntervalJoinExec) -> Result<Option<IntervalSelfJoinExec>> {
     }
     let tasks = join.properties().output_partitioning().partition_count();
     let scan = scan.by_time(scanned, tasks)?;
-    let (times, tasks) = (scan.times().to_vec(), Partitioning::UnknownPartitioning(tasks));
+    let (times, tasks) = (Arc::clone(scan.times()), Partitioning::UnknownPartitioning(tasks));
     Ok(Some(IntervalSelfJoinExec::new(Arc::new(scan), times, Arc::new(spec), None, tasks)))
 }
 

@@ -46,7 +46,7 @@ impl Kept for Rows {
 pub(super) struct Shared {
     pub(super) schedule: Mutex<Schedule<Rows>>,
     /// By partition of the scan.
-    pub(super) times: Vec<PartTimes>,
+    pub(super) times: Arc<[PartTimes]>,
     pub(super) codes: Arc<Codes>,
     /// The consumer that all reservations belong to.
     pub(super) memory: MemoryReservation,
