@@ -20,9 +20,6 @@ use crate::window::nanos;
 pub(crate) use data::{Lag, Nulls};
 pub(crate) use text::inspection_text;
 
-/// Footers fetched at once.
-const CONCURRENT_FOOTERS: usize = 128;
-
 /// What a lake holds, as a job sees it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Inspection {
@@ -144,7 +141,7 @@ async fn footers(
             // Their other columns are looked at as well.
             (name, FileFacts::read_whole(root, file, columns, shapes).await)
         })
-        .buffered(CONCURRENT_FOOTERS)
+        .buffered(FileFacts::AT_ONCE)
         .collect()
         .await;
     let mut facts = Vec::new();

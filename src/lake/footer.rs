@@ -61,6 +61,9 @@ pub(crate) struct RowGroupFacts {
 }
 
 impl FileFacts {
+    /// How many footers are fetched at once: enough to hide the latency of a store.
+    pub(crate) const AT_ONCE: usize = 128;
+
     /// Reads the footer of `file`; what the job reads of it is kept for the scan.
     ///
     /// # Errors

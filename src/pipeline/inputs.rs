@@ -14,9 +14,6 @@ use crate::settings::Settings;
 use crate::store::Root;
 use crate::window::nanos;
 
-/// Footers fetched at once.
-const CONCURRENT_FOOTERS: usize = 128;
-
 /// Files by their position in the survey.
 pub(super) struct Inputs {
     tables: Vec<Table>,
@@ -88,7 +85,7 @@ impl Inputs {
                     (index, facts.map(Arc::new))
                 }
             })
-            .buffer_unordered(CONCURRENT_FOOTERS)
+            .buffer_unordered(FileFacts::AT_ONCE)
             .collect()
             .await;
         Self { tables, facts }
