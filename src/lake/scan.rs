@@ -78,7 +78,7 @@ pub(super) struct Reading {
 struct Measured {
     /// Of what is read.
     reads: ExecutionPlanMetricsSet,
-    /// Of all parts that have been read, by name: the engine counts a dozen things of each file, and keeps them with its scan.
+    /// Of all parts that have been read, by name: the engine counts some twenty things of each file, and keeps them with its scan.
     parts: Mutex<MetricsSet>,
 }
 
